@@ -1,0 +1,34 @@
+# Everything happens in .venv, which is made on first use. `make demo` and `make test` are all one needs.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := PYTHONUNBUFFERED=1 $(BIN)/python
+INSTALLED := .venv/installed
+
+.PHONY: demo test checkpoint lab readme clean
+
+demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score
+	$(RUN) -m idc_nb.demo
+
+test: $(INSTALLED)  ## notebooks and library agree, every notebook runs, pytest
+	$(RUN) tests/in_step.py
+	$(RUN) -c "from idc_nb.pairs import lesson_data; lesson_data()"
+	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --do_print
+	$(BIN)/pytest -q tests
+
+checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package (hours, resumable)
+	$(RUN) -m idc_nb.demo --checkpoint
+
+lab: $(INSTALLED)  ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab index.ipynb
+
+readme: $(INSTALLED)  ## README.md from index.ipynb
+	$(BIN)/jupyter nbconvert --to markdown --output README.md index.ipynb
+
+clean:  ## remove the environment and everything made
+	rm -rf .venv data runs build *.egg-info
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	touch $@
