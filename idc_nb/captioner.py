@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHIPPED', 'Captioner', 'save_captioner', 'load_captioner', 'get_captioner', 'captions', 'caption']
 
-# %% ../nbs/13_captioner.ipynb #487de4ae
+# %% ../nbs/13_captioner.ipynb #a0e85600
 import json, os
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -22,7 +22,7 @@ from .inputs import ModelConfig
 from .model import DifferenceModel
 from .vocab import SPECIALS, Vocab
 
-# %% ../nbs/13_captioner.ipynb #ab20556a
+# %% ../nbs/13_captioner.ipynb #f586ce68
 @dataclass
 class Captioner:
     "A trained model, its vocabulary, and the name of the backbone whose grids it reads."
@@ -43,7 +43,7 @@ class Captioner:
         grids = [net(torch.from_numpy(np.stack([to_pixels(x) for x in images]))) for images in (img1, img2)]  # (B,N,C)
         return self.from_grids(*grids)
 
-# %% ../nbs/13_captioner.ipynb #37bb5943
+# %% ../nbs/13_captioner.ipynb #15899bb1
 def save_captioner(c:Captioner, path):
     "Write one .safetensors file, to a temporary name first."
     path = Path(path); path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def _check(path, own, theirs): # ValueError: missing, surplus, wrong shape
     wrong += [f'{k} is {tuple(theirs[k].shape)}, expected {tuple(v.shape)}' for k, v in own.items() if k in theirs and theirs[k].shape != v.shape]
     if wrong: raise ValueError(f'{path} does not fit its own settings: {"; ".join(sorted(wrong)[:3])} ({len(wrong)} in all)')
 
-# %% ../nbs/13_captioner.ipynb #da48c809
+# %% ../nbs/13_captioner.ipynb #6a0644d1
 SHIPPED = files('idc_nb') / 'checkpoints' / 'mini_clevr.safetensors'
 
 @lru_cache(2)
@@ -79,7 +79,7 @@ def get_captioner(path:'str|None'=None) -> Captioner: # None: the checkpoint tha
     "Loaded once, then kept."
     return load_captioner(path or SHIPPED)
 
-# %% ../nbs/13_captioner.ipynb #51009401
+# %% ../nbs/13_captioner.ipynb #8df51a8c
 def captions(pairs, # (img1, img2) pairs of paths, PIL images or uint8 arrays (H,W), (H,W,3), (H,W,4)
              with_change:bool=False, # also the probability of a semantic change?
              checkpoint:'str|None'=None, # a file of `save_captioner`; None: the shipped one

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['causal_mask', 'masked_word_loss', 'query_mask', 'query_word_loss', 'judge_loss', 'Finetuning', 'paper_finetune']
 
-# %% ../nbs/10_finetune.ipynb #b1c4abe5
+# %% ../nbs/10_finetune.ipynb #d0d076ad
 import torch
 from torch import Tensor
 import torch.nn.functional as F
@@ -13,14 +13,14 @@ from .mlm import IGNORE, mask_words, word_loss
 from .pretrain import Stage, TrainConfig
 from .vocab import MASK, PAD
 
-# %% ../nbs/10_finetune.ipynb #e5c4152e
+# %% ../nbs/10_finetune.ipynb #b25e7c14
 def causal_mask(T:int, # elements of the text
                 images:int, # elements of both images, 2(N+1)
                ) -> Tensor: # (T, images+T) bool, True = may look
     "The uni-directional text mask."
     return torch.cat([torch.ones(T, images), torch.ones(T, T).tril()], 1).bool()
 
-# %% ../nbs/10_finetune.ipynb #ea25974c
+# %% ../nbs/10_finetune.ipynb #2766b774
 def masked_word_loss(model, past:list, # images as `read_images` gives them, a row for each caption
                      ids:Tensor, # (B,T)
                      share:float=0.15) -> Tensor: # scalar
@@ -29,7 +29,7 @@ def masked_word_loss(model, past:list, # images as `read_images` gives them, a r
     mask = causal_mask(ids.shape[1], 2 * (1 + model.config.cells)).to(ids.device)
     return word_loss(model.word_head(model.read_text(model.embed.text(masked), past, mask)), target)
 
-# %% ../nbs/10_finetune.ipynb #5268f29f
+# %% ../nbs/10_finetune.ipynb #f0fdd16f
 def query_mask(T:int, # words, and as many [MASK]s behind them
                images:int) -> Tensor: # (2T, images+2T) bool
     "Words see words up to themselves; a [MASK] sees the same words, and itself."
@@ -45,7 +45,7 @@ def query_word_loss(model, past:list, ids:Tensor) -> Tensor: # ids (B,T) -> scal
     h = model.read_text(text, past, query_mask(T, 2 * (1 + model.config.cells)).to(ids.device))            # (B,2T,d)
     return word_loss(model.word_head(h[:, T:]), ids[:, 1:].masked_fill(ids[:, 1:] == PAD, IGNORE))
 
-# %% ../nbs/10_finetune.ipynb #80336849
+# %% ../nbs/10_finetune.ipynb #a1dfdaa9
 def judge_loss(model, h:Tensor, # the images' vectors from `read_images`, (B, 2(N+1), d)
                changed:Tensor, # (B,) 1 = semantic change, 0 = distractor
               ) -> tuple: # loss, share judged right
@@ -53,7 +53,7 @@ def judge_loss(model, h:Tensor, # the images' vectors from `read_images`, (B, 2(
     logits = model.judge_logits(h)
     return F.cross_entropy(logits, changed), (logits.argmax(1) == changed).float().mean()
 
-# %% ../nbs/10_finetune.ipynb #5e4fd0ab
+# %% ../nbs/10_finetune.ipynb #f524bae1
 class Finetuning(Stage):
     "Words and judging. `words` is 'masked' (the paper's 15 %) or 'queries' (a [MASK] at every place)."
     def __init__(self, model, config:TrainConfig, words:str='queries', judge_weight:float=1.0, judge_steps:int=0):

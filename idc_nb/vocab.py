@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SPECIALS', 'PAD', 'BOS', 'EOS', 'UNK', 'CLS', 'MASK', 'words_of', 'Vocab', 'pad_ids', 'save_vocab', 'load_vocab']
 
-# %% ../nbs/01_vocab.ipynb #01ceeac5
+# %% ../nbs/01_vocab.ipynb #b6493c2b
 import json, os
 from collections import Counter
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from .pairs import read_json
 
-# %% ../nbs/01_vocab.ipynb #956a8ab8
+# %% ../nbs/01_vocab.ipynb #2cc03dcc
 SPECIALS = '<pad>', '<bos>', '<eos>', '<unk>', '<cls>', '<mask>'
 PAD, BOS, EOS, UNK, CLS, MASK = range(6)
 
@@ -21,7 +21,7 @@ def words_of(caption:str) -> list: # of str
     "Lower-case whitespace tokens; a final full stop is dropped."
     return caption.lower().removesuffix('.').split()
 
-# %% ../nbs/01_vocab.ipynb #ca14f56e
+# %% ../nbs/01_vocab.ipynb #6ee8e6f6
 class Vocab:
     "Words and their ids, the special tokens first."
     def __init__(self, words): # without the special tokens, in the order of their ids
@@ -45,13 +45,13 @@ class Vocab:
         if EOS in ids: ids = ids[:ids.index(EOS)]
         return ' '.join(self.words[i] for i in ids if i == UNK or i >= len(SPECIALS))
 
-# %% ../nbs/01_vocab.ipynb #f67dd533
+# %% ../nbs/01_vocab.ipynb #56a1fd6a
 def pad_ids(rows) -> Tensor: # (B,T) int64, T = the longest row
     "Stack lists of ids, filled up with PAD at the end."
     T = max(map(len, rows))
     return torch.tensor([[*r, *[PAD] * (T - len(r))] for r in rows])
 
-# %% ../nbs/01_vocab.ipynb #36493bb0
+# %% ../nbs/01_vocab.ipynb #79e13d78
 def save_vocab(vocab:Vocab, path):
     "Write {word: id} as JSON, to a temporary name first."
     part = Path(f'{path}.part')

@@ -2,7 +2,7 @@
 import os, subprocess, sys
 import pytest
 
-SECONDS = 240  # a hang fails here; a run takes about 15
+SECONDS = 600  # a hang fails here; a run takes about 15 on a free machine, METEOR's own time-out is 300
 
 def run(code, **env):
     "Run `code` in a fresh Python; its standard output. Fails if it hangs, dies, or complains."
@@ -68,7 +68,7 @@ def kill_then_ask(m, words, **k):
     return ask(m, words, **k)
 M._ask = kill_then_ask
 try: score({1: ['no change']}, {1: 'no change'})
-except RuntimeError as e: print('METEOR gave no answer to EVAL' in str(e))''') == 'True\n'
+except RuntimeError as e: print('did not answer EVAL' in str(e), 'died' in str(e))''') == 'True True\n'
 
 def test_silent_java():
     "A Java that never answers, here `sleep`, is killed after the time-out."
@@ -79,7 +79,7 @@ Popen = T.subprocess.Popen
 T.subprocess.Popen = lambda cmd, **k: Popen(['sleep', '1000'], **k)
 M.TIMEOUT, start = 1, time.time()
 try: score({1: ['no change']}, {1: 'no change'})
-except RuntimeError as e: print('silent too long' in str(e), time.time() - start < 30)''') == 'True True\n'
+except RuntimeError as e: print('was silent for 1 s' in str(e), time.time() - start < 30)''') == 'True True\n'
 
 def test_without_java():
     assert run('''

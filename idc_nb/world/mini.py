@@ -6,7 +6,7 @@
 __all__ = ['FOLDERS', 'MORE', 'sample_record', 'image_path', 'make_record', 'split_of', 'assemble', 'make_mini_clevr',
            'more_pairs']
 
-# %% ../../nbs/world/03_mini.ipynb #cb96b75d
+# %% ../../nbs/world/03_mini.ipynb #28860456
 import json, os, shutil
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -18,7 +18,7 @@ from .scenes import CHANGES, change, find_change, from_dict, jitter, sample_scen
 from .render import all_visible, boxes, render
 from .language import captions
 
-# %% ../../nbs/world/03_mini.ipynb #87911b76
+# %% ../../nbs/world/03_mini.ipynb #1145baaa
 def sample_record(seed:int, i:int, strength:float=1.0) -> dict: # {'before','after','distractor': Scene, 'captions','no_change_captions'}
     "Draw scenes until one change of kind `CHANGES[i % 5]` leaves every thing visible in all three pictures."
     rng = np.random.default_rng([seed, i])
@@ -32,7 +32,7 @@ def sample_record(seed:int, i:int, strength:float=1.0) -> dict: # {'before','aft
     return dict(before=before, after=after, distractor=distractor,
                 captions=captions(before, after, rng), no_change_captions=captions(before, distractor, rng))
 
-# %% ../../nbs/world/03_mini.ipynb #64c1a860
+# %% ../../nbs/world/03_mini.ipynb #1e9b09ba
 FOLDERS = dict(before=('images', 'default'), after=('sc_images', 'semantic'), distractor=('nsc_images', 'nonsemantic'))
 
 def image_path(root, which:str, i:int) -> Path: # `which`: 'before', 'after' or 'distractor'
@@ -47,7 +47,7 @@ def _write(path, save): # nothing half-written: a temporary name first, then a r
 
 def _write_json(path, x): _write(path, lambda p: p.write_text(json.dumps(x)))
 
-# %% ../../nbs/world/03_mini.ipynb #21ca5d15
+# %% ../../nbs/world/03_mini.ipynb #d3846afb
 def _box(ids, thing): # left, top, right, bottom of the changed thing in a picture, or None where it is not
     return thing and [int(v) for v in boxes(ids)[thing.id]]
 
@@ -65,12 +65,12 @@ def make_record(i:int, root, seed:int, strength:float, size:tuple) -> str: # the
                        'captions': r['captions'], 'no_change_captions': r['no_change_captions']})
     return str(part)
 
-# %% ../../nbs/world/03_mini.ipynb #bf87f10c
+# %% ../../nbs/world/03_mini.ipynb #265f3c38
 def split_of(i:int) -> str: # 'train' | 'val' | 'test'
     "85 % train, 5 % val, 10 % test."
     return {0: 'val', 7: 'test', 14: 'test'}.get(i // len(CHANGES) % 20, 'train')
 
-# %% ../../nbs/world/03_mini.ipynb #366a7bb1
+# %% ../../nbs/world/03_mini.ipynb #16630803
 def assemble(root, parts, settings:dict):
     "Write the official JSON files and our scenes.json from the part files, then drop these."
     files = {k: {} for k in ('change_captions', 'no_change_captions', 'scenes')}
@@ -86,7 +86,7 @@ def assemble(root, parts, settings:dict):
         _write_json(Path(root) / f'{name}.json', x)
     shutil.rmtree(Path(root) / 'parts')
 
-# %% ../../nbs/world/03_mini.ipynb #d2dd691f
+# %% ../../nbs/world/03_mini.ipynb #00baeab4
 def make_mini_clevr(root, # folder to write, made if missing
                     n_scenes:int=4000, # records; pictures are three times as many
                     seed:int=0,
@@ -109,7 +109,7 @@ def make_mini_clevr(root, # folder to write, made if missing
     assemble(root, parts, settings)
     return root
 
-# %% ../../nbs/world/03_mini.ipynb #d4bf63e7
+# %% ../../nbs/world/03_mini.ipynb #dea344c7
 #: (first, second) pictures of the pairs that a record holds beyond the official two.
 MORE = ('distractor', 'after'), ('after', 'before'), ('after', 'distractor'), ('distractor', 'before')
 

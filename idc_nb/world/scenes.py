@@ -7,11 +7,11 @@ __all__ = ['COLORS', 'SHAPES', 'MATERIALS', 'SIZES', 'CHANGES', 'FLOOR', 'MIN_GA
            'Thing', 'Camera', 'Light', 'Scene', 'to_dict', 'from_dict', 'directions', 'offset', 'fits', 'sample_thing',
            'sample_scene', 'jitter', 'change', 'Change', 'find_change']
 
-# %% ../../nbs/world/00_scenes.ipynb #9be56c52
+# %% ../../nbs/world/00_scenes.ipynb #c5c33831
 from dataclasses import asdict, dataclass, replace
 import numpy as np
 
-# %% ../../nbs/world/00_scenes.ipynb #d9127c5d
+# %% ../../nbs/world/00_scenes.ipynb #e763925c
 #: Colour name -> sRGB, 0..255.
 COLORS = dict(gray=(87, 87, 87), red=(173, 35, 35), blue=(42, 75, 215), green=(29, 105, 20),
               brown=(129, 74, 25), purple=(129, 38, 192), cyan=(41, 208, 208), yellow=(255, 238, 51))
@@ -21,7 +21,7 @@ SIZES = dict(large=0.7, small=0.35)  # half the extent of a sphere or cylinder
 CHANGES = 'color', 'material', 'add', 'drop', 'move'
 FLOOR = 3.0                          # things stand within [-FLOOR, FLOOR]^2
 
-# %% ../../nbs/world/00_scenes.ipynb #e71d4792
+# %% ../../nbs/world/00_scenes.ipynb #1b87da0a
 @dataclass(frozen=True)
 class Thing:
     "One solid standing on the floor."
@@ -39,7 +39,7 @@ class Thing:
         "Half of the thing's height; a cube is shrunk by sqrt(2) so that its diagonal fits the size."
         return SIZES[self.size] / (2**0.5 if self.shape == 'cube' else 1)
 
-# %% ../../nbs/world/00_scenes.ipynb #8a87b4b1
+# %% ../../nbs/world/00_scenes.ipynb #5e843714
 @dataclass(frozen=True)
 class Camera:
     "A pinhole camera that looks at `target`."
@@ -48,7 +48,7 @@ class Camera:
     zoom: float = 1.0                     # focal length in units of the standard 35 mm lens
     roll: float = 0.0                     # rotation about the viewing axis, degrees
 
-# %% ../../nbs/world/00_scenes.ipynb #d9423d6b
+# %% ../../nbs/world/00_scenes.ipynb #da01d04c
 @dataclass(frozen=True)
 class Light:
     "Three lamps; the key lamp casts the shadows."
@@ -57,7 +57,7 @@ class Light:
     back: tuple = (-1.12, 2.65, 5.81)     # (x,y,z) of the lamp behind
     power: float = 1.0                    # brightness of everything, 1 = standard
 
-# %% ../../nbs/world/00_scenes.ipynb #b17ab337
+# %% ../../nbs/world/00_scenes.ipynb #a8a5fc9c
 @dataclass(frozen=True)
 class Scene:
     "Things on a floor, a camera and a light."
@@ -73,7 +73,7 @@ class Scene:
     @property
     def ids(self): return tuple(t.id for t in self.things)
 
-# %% ../../nbs/world/00_scenes.ipynb #02036f7e
+# %% ../../nbs/world/00_scenes.ipynb #c6c52d91
 def to_dict(scene:Scene) -> dict: # plain containers, fit for JSON
     "A scene as a dict; floats are rounded to 4 digits so that files are short and stable."
     def short(v):
@@ -87,7 +87,7 @@ def from_dict(d:dict) -> Scene: # inverse of `to_dict`
     place = lambda cls, v: cls(**{k: tuple(x) if isinstance(x, list) else x for k, x in v.items()})
     return Scene(tuple(Thing(**t) for t in d['things']), place(Camera, d['camera']), place(Light, d['light']))
 
-# %% ../../nbs/world/00_scenes.ipynb #e10ad835
+# %% ../../nbs/world/00_scenes.ipynb #37703d2e
 def directions(camera:Camera) -> dict: # {'left'|'right'|'front'|'behind': unit vector (2,)}
     "The four directions on the floor as seen from the camera."
     behind = np.subtract(camera.target, camera.position)[:2]
@@ -99,7 +99,7 @@ def offset(a:Thing, b:Thing, direction:str, camera:Camera) -> float: # scene uni
     "How far `a` lies in `direction` of `b`."
     return float(directions(camera)[direction] @ (a.x - b.x, a.y - b.y))
 
-# %% ../../nbs/world/00_scenes.ipynb #dd295626
+# %% ../../nbs/world/00_scenes.ipynb #17f6ebfa
 MIN_GAP = 0.25  # scene units between the outlines of two things
 MARGIN = 0.4    # scene units by which a relation must hold to be said
 
@@ -112,7 +112,7 @@ def fits(t:Thing, others, camera:Camera) -> bool:
         if min(abs(d['right'] @ step), abs(d['front'] @ step)) < MARGIN: return False
     return True
 
-# %% ../../nbs/world/00_scenes.ipynb #818b6bd8
+# %% ../../nbs/world/00_scenes.ipynb #e64493cb
 def sample_thing(rng, id:int, others=(), camera=Camera(), tries=100) -> 'Thing|None': # None: no room found
     "A random thing that fits among `others`."
     pick = lambda options: list(options)[rng.integers(len(options))]
@@ -134,7 +134,7 @@ def sample_scene(rng, n_things:'int|None'=None) -> Scene: # `n_things`: None dra
             things.append(t)
         else: return replace(base, things=tuple(things))
 
-# %% ../../nbs/world/00_scenes.ipynb #57fdd3ec
+# %% ../../nbs/world/00_scenes.ipynb #c83e72de
 #: Largest shift at strength 1: camera and aim in scene units, zoom and power as a share, roll in degrees, lamps in scene units.
 #: Fitted to real pairs: the camera moves by up to 2 along each axis and stays aimed at the middle of the floor.
 #: Their lamps hardly differ within a pair, though from scene to scene they move by up to 1.
@@ -151,7 +151,7 @@ def jitter(scene:Scene, rng, strength:float=1.0, largest=JITTER) -> Scene: # the
     light = Light(*(move(p, 'lamp') for p in (l.key, l.fill, l.back)), float(l.power * (1 + u('power'))))
     return replace(scene, camera=camera, light=light)
 
-# %% ../../nbs/world/00_scenes.ipynb #c661812e
+# %% ../../nbs/world/00_scenes.ipynb #0aa73147
 MIN_MOVE = 1.0  # scene units: a shorter move could be taken for jitter
 
 def _moved(t, others, rng, camera):
@@ -175,7 +175,7 @@ def change(scene:Scene, kind:str, rng) -> 'Scene|None': # None: no room for it, 
     if kind == 'move': new = _moved(t, others, rng, scene.camera)
     return new and replace(scene, things=tuple(new if o is t else o for o in scene.things))
 
-# %% ../../nbs/world/00_scenes.ipynb #eef39f27
+# %% ../../nbs/world/00_scenes.ipynb #bbc3fc63
 @dataclass(frozen=True)
 class Change:
     "What differs between two scenes."
