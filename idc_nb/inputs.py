@@ -6,13 +6,13 @@
 __all__ = ['IMG1', 'CELL1', 'IMG2', 'CELL2', 'TEXT_CLS', 'TEXT', 'MAX_POSITIONS', 'ModelConfig', 'paper_config', 'tiny_config',
            'sinusoid', 'ExactLayerNorm', 'layer_norm', 'InputEmbedding', 'whiten']
 
-# %% ../nbs/03_inputs.ipynb #de18eb84
+# %% ../nbs/03_inputs.ipynb #9f345b3d
 from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from .vocab import CLS
 
-# %% ../nbs/03_inputs.ipynb #cb020a75
+# %% ../nbs/03_inputs.ipynb #0cd9484b
 @dataclass(frozen=True)
 class ModelConfig:
     "Sizes of a model."
@@ -25,6 +25,7 @@ class ModelConfig:
     pair_layers: int = 1    # layers of the pair-image encoder
     cross_layers: int = 3   # layers of the cross-modal transformer (2 on birds)
     dropout: float = 0.2
+    noise: float = 0.0      # deviation of the noise added to standardised cells in training
     cells: int = 49         # N, cells of an image
     exact: bool = False     # the released code's LayerNorm and sinusoid
     matcher: bool = False   # the pair encoder is born as a matcher; never in the paper's settings
@@ -38,7 +39,7 @@ def paper_config(channels=2048, vocab=80): # the published CLEVR-Change size (FA
 def tiny_config(channels, vocab): # two CPU cores, minutes
     return ModelConfig(channels, vocab, dim=96, heads=4, ff=192, cross_layers=2, dropout=0., matcher=True)
 
-# %% ../nbs/03_inputs.ipynb #014dca18
+# %% ../nbs/03_inputs.ipynb #e8d4689f
 def sinusoid(n:int, # positions
              d:int, # channels, even
              exact:bool=False) -> Tensor: # (n,d)
@@ -49,7 +50,7 @@ def sinusoid(n:int, # positions
     p = torch.stack([torch.sin(t / 10000 ** (sin_power / d)), torch.cos(t / 10000 ** (cos_power / d))], -1)  # (n,d/2,2)
     return p.flatten(1).float()                                          # (n,d), sine and cosine in turn
 
-# %% ../nbs/03_inputs.ipynb #493e33b8
+# %% ../nbs/03_inputs.ipynb #a3380040
 class ExactLayerNorm(nn.LayerNorm):
     "The released code's LayerNorm: unbiased deviation, eps added to it."
     def forward(self, x:Tensor) -> Tensor: # (...,d) -> (...,d)
@@ -59,7 +60,7 @@ def layer_norm(d:int, exact:bool=False, eps:float=1e-6) -> nn.LayerNorm:
     "The LayerNorm of a model with this setting of `exact`."
     return (ExactLayerNorm if exact else nn.LayerNorm)(d, eps=eps)
 
-# %% ../nbs/03_inputs.ipynb #efe703f3
+# %% ../nbs/03_inputs.ipynb #d7db4ab1
 IMG1, CELL1, IMG2, CELL2, TEXT_CLS, TEXT = range(1, 7)  # type ids, as in the released code
 MAX_POSITIONS = 200
 
@@ -71,7 +72,7 @@ class InputEmbedding(nn.Module):
         self.type_embedding = nn.Embedding(7, c.dim)
         self.project = nn.Linear(c.channels, c.dim)
         self.norm = layer_norm(c.dim, c.exact, eps=1e-12)
-        self.dropout = nn.Dropout(c.dropout)
+        self.dropout, self.noise = nn.Dropout(c.dropout), c.noise
         self.register_buffer('position', sinusoid(MAX_POSITIONS, c.dim, c.exact), persistent=False)
         self.register_buffer('mean', torch.zeros(c.channels))   # of each channel, see `whiten`; 0 and 1 change nothing
         self.register_buffer('std', torch.ones(c.channels))
@@ -86,7 +87,9 @@ class InputEmbedding(nn.Module):
     def image(self, grid:Tensor, # (B,N,C)
               second:bool=False, # is it the second image?
              ) -> Tensor: # (B,1+N,d), the image's summary token first
-        x = torch.sigmoid(self.project((grid.float() - self.mean) / self.std))          # (B,N,d)
+        x = (grid.float() - self.mean) / self.std                                       # (B,N,C)
+        if self.training and self.noise: x = x + self.noise * torch.randn_like(x)
+        x = torch.sigmoid(self.project(x))                                              # (B,N,d)
         x = self._finish(x + self.position[:x.shape[1]], CELL2 if second else CELL1)
         return torch.cat([self.summary(IMG2 if second else IMG1, len(x)), x], 1)        # (B,1+N,d)
 
@@ -97,11 +100,11 @@ class InputEmbedding(nn.Module):
         if int(positions.max()) >= MAX_POSITIONS: raise ValueError(f'a caption of {int(positions.max()) + 1} ids: expected at most {MAX_POSITIONS}')
         return self._finish(self.word_embedding(ids) * self.word_embedding.embedding_dim**0.5 + self.position[positions], TEXT)
 
-# %% ../nbs/03_inputs.ipynb #f65f541e
+# %% ../nbs/03_inputs.ipynb #a652f86d
 @torch.no_grad()
 def whiten(embed:InputEmbedding,
            cells:Tensor, # a sample of grid cells, (n,C)
-           components:int=64, gain:float=2.0, # principal components kept; deviation before the sigmoid
+           components:int=32, gain:float=2.0, # principal components kept; deviation before the sigmoid
           ):
     "Start the projection as a whitening of `cells`; also keeps the mean and deviation of each channel."
     embed.mean.copy_(cells.mean(0)); embed.std.copy_(cells.std(0) + 1e-6)

