@@ -6,7 +6,7 @@
 __all__ = ['causal_mask', 'masked_word_loss', 'query_mask', 'query_word_loss', 'judge_loss', 'set_dropout', 'Finetuning',
            'paper_finetune']
 
-# %% ../nbs/10_finetune.ipynb #00e08f97
+# %% ../nbs/10_finetune.ipynb #6a77a869
 import torch
 from torch import Tensor
 import torch.nn.functional as F
@@ -14,14 +14,14 @@ from .mlm import IGNORE, mask_words, word_loss
 from .pretrain import Stage, TrainConfig
 from .vocab import MASK, PAD
 
-# %% ../nbs/10_finetune.ipynb #b4ebc9e3
+# %% ../nbs/10_finetune.ipynb #1d3ea2d4
 def causal_mask(T:int, # elements of the text
                 images:int, # elements of both images, 2(N+1)
                ) -> Tensor: # (T, images+T) bool, True = may look
     "The uni-directional text mask."
     return torch.cat([torch.ones(T, images), torch.ones(T, T).tril()], 1).bool()
 
-# %% ../nbs/10_finetune.ipynb #86d59c2d
+# %% ../nbs/10_finetune.ipynb #a93fef81
 def masked_word_loss(model, past:list, # images as `read_images` gives them, a row for each caption
                      ids:Tensor, # (B,T)
                      share:float=0.15) -> Tensor: # scalar
@@ -30,7 +30,7 @@ def masked_word_loss(model, past:list, # images as `read_images` gives them, a r
     mask = causal_mask(ids.shape[1], 2 * (1 + model.config.cells)).to(ids.device)
     return word_loss(model.word_head(model.read_text(model.embed.text(masked), past, mask)), target)
 
-# %% ../nbs/10_finetune.ipynb #2f9f70ea
+# %% ../nbs/10_finetune.ipynb #95cbd582
 def query_mask(T:int, # words, and as many [MASK]s behind them
                images:int) -> Tensor: # (2T, images+2T) bool
     "Words see words up to themselves; a [MASK] sees the same words, and itself."
@@ -46,7 +46,7 @@ def query_word_loss(model, past:list, ids:Tensor) -> Tensor: # ids (B,T) -> scal
     h = model.read_text(text, past, query_mask(T, 2 * (1 + model.config.cells)).to(ids.device))            # (B,2T,d)
     return word_loss(model.word_head(h[:, T:]), ids[:, 1:].masked_fill(ids[:, 1:] == PAD, IGNORE))
 
-# %% ../nbs/10_finetune.ipynb #a9c488b8
+# %% ../nbs/10_finetune.ipynb #2dcca00b
 def judge_loss(model, h:Tensor, # the images' vectors from `read_images`, (B, 2(N+1), d)
                changed:Tensor, # (B,) 1 = semantic change, 0 = distractor
               ) -> tuple: # loss, share judged right
@@ -54,7 +54,7 @@ def judge_loss(model, h:Tensor, # the images' vectors from `read_images`, (B, 2(
     logits = model.judge_logits(h)
     return F.cross_entropy(logits, changed), (logits.argmax(1) == changed).float().mean()
 
-# %% ../nbs/10_finetune.ipynb #03b139b8
+# %% ../nbs/10_finetune.ipynb #191a9a36
 def set_dropout(model, p:float):
     "The same rate in every dropout of the model."
     for m in model.modules():

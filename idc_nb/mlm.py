@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['IGNORE', 'choose_words', 'mask_words', 'mlm_logits', 'word_loss', 'mlm_loss']
 
-# %% ../nbs/05_mlm.ipynb #9f55762d
+# %% ../nbs/05_mlm.ipynb #d062d7c0
 import torch
 from torch import Tensor
 import torch.nn.functional as F
 from .inputs import TEXT_CLS
 from .vocab import BOS, EOS, MASK, PAD, SPECIALS
 
-# %% ../nbs/05_mlm.ipynb #79f03d4f
+# %% ../nbs/05_mlm.ipynb #7311aa61
 IGNORE = -1   # target of a word that is not to be predicted
 
 def choose_words(ids:Tensor, # (B,T)
@@ -33,7 +33,7 @@ def mask_words(ids:Tensor, # (B,T)
     masked = torch.where(chosen & (lot < .8), MASK, torch.where(chosen & (lot >= .9), word, ids))
     return masked, ids.masked_fill(~chosen, IGNORE)
 
-# %% ../nbs/05_mlm.ipynb #427717d6
+# %% ../nbs/05_mlm.ipynb #f45fcea4
 def mlm_logits(model, img1:Tensor, img2:Tensor, # grids, (B,N,C)
                masked:Tensor, # ids, (B,T)
               ) -> Tensor: # (B,T,V)

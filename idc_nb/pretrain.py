@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PairBatches', 'TrainConfig', 'paper_pretrain', 'rate', 'Stage', 'Pretraining', 'Keep', 'fit']
 
-# %% ../nbs/09_pretrain.ipynb #100c5eb8
+# %% ../nbs/09_pretrain.ipynb #ed183d34
 import math, os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from .grid import FeatureStore
 from .mlm import mlm_loss
 from .vocab import Vocab, pad_ids
 
-# %% ../nbs/09_pretrain.ipynb #aa3af9ab
+# %% ../nbs/09_pretrain.ipynb #5c2c4f6f
 class PairBatches(torch.utils.data.IterableDataset):
     "Batches of pairs; the one of step s depends only on the seed and s. Starts at `start`."
     def __init__(self, triplets, store:FeatureStore, vocab:Vocab,
@@ -52,7 +52,7 @@ class PairBatches(torch.utils.data.IterableDataset):
 
     def __iter__(self): return (self.at(s) for s in range(self.start, self.steps))
 
-# %% ../nbs/09_pretrain.ipynb #c2c6ff18
+# %% ../nbs/09_pretrain.ipynb #1184c2f1
 @dataclass(frozen=True)
 class TrainConfig:
     "How to train. The defaults of a stage stand with the stage."
@@ -76,7 +76,7 @@ def rate(c:TrainConfig, step:int) -> float: # share of `lr` at a step
     if c.schedule == 'halving': return up / (1 if step < 10_000 else 2 if step < 20_000 else 4)
     raise ValueError(f"unknown schedule {c.schedule!r}: expected 'cosine', 'noam' or 'halving'")
 
-# %% ../nbs/09_pretrain.ipynb #cdebe373
+# %% ../nbs/09_pretrain.ipynb #875a5f9f
 class Stage(L.LightningModule):
     "A training stage: a model, its settings, its optimiser. Subclasses say `loss(batch)` -> (loss, figures to log)."
     def __init__(self, model, config:TrainConfig):
@@ -99,7 +99,7 @@ class Stage(L.LightningModule):
         self.log_dict(dict(loss=loss.detach(), **figures), prog_bar=True)
         return loss
 
-# %% ../nbs/09_pretrain.ipynb #4d20306c
+# %% ../nbs/09_pretrain.ipynb #dbbf7355
 class Pretraining(Stage):
     "Pre-training by Masked Language Modeling. `keep_eyes` trains only what reads text: the image difference encoder rests."
     EYES = 'embed.project', 'embed.type_embedding', 'embed.norm', 'single_encoder', 'pair_encoder'
@@ -117,7 +117,7 @@ class Pretraining(Stage):
         loss, accuracy = mlm_loss(self.model, batch['img1'], batch['img2'], batch['ids'])
         return loss, dict(accuracy=accuracy)
 
-# %% ../nbs/09_pretrain.ipynb #39ca6452
+# %% ../nbs/09_pretrain.ipynb #b420551c
 class Keep(L.Callback):
     "Write a checkpoint every `every` steps: to a temporary name, then rename, so that the last one is always whole."
     def __init__(self, path, every:int): self.path, self.every = Path(path), every
@@ -133,7 +133,7 @@ class Keep(L.Callback):
 
 def _load(path): return torch.load(path, map_location='cpu', weights_only=True)
 
-# %% ../nbs/09_pretrain.ipynb #4956d100
+# %% ../nbs/09_pretrain.ipynb #71f64c21
 def fit(stage:Stage, batches:PairBatches,
         folder, # for the log (metrics.csv) and the last checkpoint (last.ckpt)
         save_every:int=500, # steps between checkpoints
