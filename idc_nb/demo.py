@@ -7,7 +7,7 @@ __all__ = ['DEMO', 'CHECKPOINT', 'CONSTANT', 'Recipe', 'prepare', 'new_model', '
            'scenes_of', 'records', 'say', 'score_models', 'gallery', 'machine', 'commit', 'write_json', 'run_demo',
            'report', 'make_checkpoint', 'main']
 
-# %% ../nbs/14_demo.ipynb #617eadc6
+# %% ../nbs/14_demo.ipynb #37ea576a
 import argparse, datetime, json, os, platform, subprocess, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +27,7 @@ from .world.language import is_true
 from .world.mini import make_mini_clevr
 from .world.scenes import from_dict
 
-# %% ../nbs/14_demo.ipynb #d27cb271
+# %% ../nbs/14_demo.ipynb #d466ea6a
 @dataclass(frozen=True)
 class Recipe:
     "Data, model and the two stages of training."
@@ -42,11 +42,12 @@ class Recipe:
     jitter: float = 1.0
 
 DEMO = Recipe('demo', 4000, 0, dict(dim=96, heads=4, ff=192, cross_layers=2, dropout=0., noise=0.3, matcher=True),
-              pretrain=TrainConfig(200, 32, 1e-3), finetune=TrainConfig(3300, 32, 2e-3, warmup=1000, captions=3),
+              pretrain=TrainConfig(200, 32, 1e-3), finetune=TrainConfig(3000, 32, 2e-3, warmup=1000, captions=3),
               judge_steps=500, judge_weight=0.5)
-CHECKPOINT = replace(DEMO, name='checkpoint', n_scenes=8000, model=DEMO.model | dict(noise=0.5), finetune=TrainConfig(8000, 32, 1e-3, captions=3), judge_steps=1000)
+CHECKPOINT = replace(DEMO, name='checkpoint', n_scenes=8000, 
+                     finetune=TrainConfig(5500, 32, 1.5e-3, warmup=1000, captions=3), judge_steps=700)
 
-# %% ../nbs/14_demo.ipynb #52c73153
+# %% ../nbs/14_demo.ipynb #e32eda31
 def prepare(recipe:Recipe) -> tuple: # data folder, feature store, seconds of rendering and of features
     "Data and grids; what is there already is used."
     root, start = project_data() / recipe.name, time.time()
@@ -63,13 +64,13 @@ def new_model(recipe:Recipe, store:FeatureStore, vocab:Vocab, seed:int) -> Diffe
     whiten(model.embed, store.sample_cells())
     return model
 
-# %% ../nbs/14_demo.ipynb #6b19738d
+# %% ../nbs/14_demo.ipynb #976e082f
 def training_pairs(root) -> list: # of `Triplet`
     "The official and the further pairs of the train split; distractors twice."
     triplets = read_clevr_change(root, 'train') + read_more_pairs(root)
     return triplets + [t for t in triplets if not t.changed]
 
-# %% ../nbs/14_demo.ipynb #f42ffda0
+# %% ../nbs/14_demo.ipynb #2d2a4a54
 def train(recipe:Recipe, root, store:FeatureStore, seed:int, folder) -> tuple: # Captioner, seconds of the stages
     "Pre-train and fine-tune. A run that was stopped goes on."
     triplets = training_pairs(root)
@@ -94,7 +95,7 @@ def clock(path, seconds, name): # seconds[name] = time spent, added up in a file
         seconds[name] = spent + time.time() - start
         path.parent.mkdir(parents=True, exist_ok=True); path.write_text(json.dumps(seconds[name]))
 
-# %% ../nbs/14_demo.ipynb #fc45db3a
+# %% ../nbs/14_demo.ipynb #078dde61
 def scenes_of(triplet, scenes:dict) -> tuple: # (before, after) `Scene`s of an official pair
     record = scenes[Path(triplet.img1).name]
     return from_dict(record['before']), from_dict(record['after' if triplet.changed else 'distractor'])
@@ -112,7 +113,7 @@ def say(c:Captioner, triplets, store:FeatureStore, batch:int=100) -> list: # of 
         said += c.from_grids(*(torch.from_numpy(np.stack([store[getattr(t, w)] for t in some])) for w in ('img1', 'img2')))
     return said
 
-# %% ../nbs/14_demo.ipynb #5ac49958
+# %% ../nbs/14_demo.ipynb #bcb97aec
 CONSTANT = 'there is no change'
 
 def score_models(models:dict, # name -> Captioner
@@ -122,7 +123,7 @@ def score_models(models:dict, # name -> Captioner
     judged = {name: records(s, triplets, scenes) for name, s in said.items()}
     return {name: score_tree(r) for name, r in judged.items()}, judged
 
-# %% ../nbs/14_demo.ipynb #8ae9051e
+# %% ../nbs/14_demo.ipynb #9deee3db
 def gallery(some:list, # of (triplet, record)
             path, columns:int=2):
     "Before, after, the caption with its verdict, and a reference, as a PNG."
@@ -137,7 +138,7 @@ def gallery(some:list, # of (triplet, record)
                        color='#0a6640' if r['true'] else '#a33', y=0.98)
     fig.tight_layout(); fig.savefig(path, dpi=110); plt.close(fig)
 
-# %% ../nbs/14_demo.ipynb #50015195
+# %% ../nbs/14_demo.ipynb #6a649754
 def machine() -> str: # a few words on where figures come from
     return f'{platform.system()} {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__.split("+")[0]} with {torch.get_num_threads()} threads'
 
@@ -149,7 +150,7 @@ def write_json(path, x):
     path = Path(path); path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix('.part'); part.write_text(json.dumps(x, indent=1)); os.replace(part, path)
 
-# %% ../nbs/14_demo.ipynb #ea918515
+# %% ../nbs/14_demo.ipynb #e22ffd4b
 def run_demo(recipe:Recipe=DEMO, seed:int=0, results=None) -> dict: # what is written to results/demo.json
     "The main job: data, grids, pre-training, fine-tuning, captions, scores, gallery."
     start, results = time.time(), Path(results or project_data().parent / 'results')
@@ -169,7 +170,7 @@ def report(out:dict): # print the tables of `run_demo`
     for name, tree in out['models'].items(): print(f'\n{name}\n{table(tree).round(1).to_string()}')
     print('\nseconds:', out['seconds'])
 
-# %% ../nbs/14_demo.ipynb #a038992c
+# %% ../nbs/14_demo.ipynb #405a422d
 def make_checkpoint(recipe:Recipe=CHECKPOINT, seed:int=0, path=None):
     "Train with the large recipe and pack the result as the checkpoint that ships with the package."
     root, store, _ = prepare(recipe)
@@ -180,7 +181,7 @@ def make_checkpoint(recipe:Recipe=CHECKPOINT, seed:int=0, path=None):
     write_json(project_data().parent / 'results' / 'checkpoint.json', captioner.about)
     report(dict(models=scores, seconds=seconds))
 
-# %% ../nbs/14_demo.ipynb #0cb9b812
+# %% ../nbs/14_demo.ipynb #2cdf2952
 def main(argv=None):
     "The command line behind `make demo` and `make checkpoint`."
     parser = argparse.ArgumentParser(prog='idc_nb.demo', description=main.__doc__)

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['Attention', 'Layer', 'Stack', 'DifferenceModel', 'born_matching', 'other_image_mask']
 
-# %% ../nbs/04_model.ipynb #345d6074
+# %% ../nbs/04_model.ipynb #fe8e111c
 import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 from .inputs import ModelConfig, InputEmbedding, layer_norm
 
-# %% ../nbs/04_model.ipynb #c9b5f5d9
+# %% ../nbs/04_model.ipynb #356b73ce
 class Attention(nn.Module):
     "Multi-head attention. `query`, `key`, `value` and `out` are linear maps (d -> d)."
     def __init__(self, c:ModelConfig):
@@ -38,7 +38,7 @@ class Attention(nn.Module):
         if mask is not None: scores = scores.masked_fill(~mask, -torch.inf)
         return scores.softmax(-1)
 
-# %% ../nbs/04_model.ipynb #ac776dc6
+# %% ../nbs/04_model.ipynb #b7b5e365
 class Layer(nn.Module):
     "Attention, then two linear maps with ReLU; each part is added to its input."
     def __init__(self, c:ModelConfig):
@@ -59,7 +59,7 @@ class Layer(nn.Module):
         y = self.norm1(x)
         return self.attention.weights(y, self.attention.keys_values(y)[0], mask)
 
-# %% ../nbs/04_model.ipynb #472b9913
+# %% ../nbs/04_model.ipynb #4dfb19ce
 class Stack(nn.Module):
     "LayerNorm, then `n` layers. No LayerNorm behind them."
     def __init__(self, c:ModelConfig, n:int):
@@ -84,7 +84,7 @@ class Stack(nn.Module):
             x, _ = layer(x, mask)
         return looks
 
-# %% ../nbs/04_model.ipynb #7d23d3c3
+# %% ../nbs/04_model.ipynb #4b9bc163
 class DifferenceModel(nn.Module):
     "Image difference encoder and cross-modal transformer (paper section 3.1, figure 2)."
     def __init__(self, c:ModelConfig):
@@ -121,7 +121,7 @@ class DifferenceModel(nn.Module):
         "The distractor judging head on [h_IMG1; h_IMG2]."
         return self.judge(torch.cat([h[:, 0], h[:, 1 + self.config.cells]], -1))
 
-# %% ../nbs/04_model.ipynb #8778e0f0
+# %% ../nbs/04_model.ipynb #5a6de524
 @torch.no_grad()
 def born_matching(a:Attention, gain:float=2.0):
     "Start attention as a matcher: W_q = W_k, a random rotation; values pass through and are subtracted."
