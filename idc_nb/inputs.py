@@ -6,13 +6,13 @@
 __all__ = ['IMG1', 'CELL1', 'IMG2', 'CELL2', 'TEXT_CLS', 'TEXT', 'MAX_POSITIONS', 'ModelConfig', 'paper_config', 'tiny_config',
            'sinusoid', 'ExactLayerNorm', 'layer_norm', 'InputEmbedding', 'whiten']
 
-# %% ../nbs/03_inputs.ipynb #7d5b8564
+# %% ../nbs/03_inputs.ipynb #6cae752c
 from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from .vocab import CLS
 
-# %% ../nbs/03_inputs.ipynb #a9a0a529
+# %% ../nbs/03_inputs.ipynb #3ab1d163
 @dataclass(frozen=True)
 class ModelConfig:
     "Sizes of a model."
@@ -39,7 +39,7 @@ def paper_config(channels=2048, vocab=80): # the published CLEVR-Change size (FA
 def tiny_config(channels, vocab): # two CPU cores, minutes
     return ModelConfig(channels, vocab, dim=96, heads=4, ff=192, cross_layers=2, dropout=0., matcher=True)
 
-# %% ../nbs/03_inputs.ipynb #0bf7ddfe
+# %% ../nbs/03_inputs.ipynb #4fb723e4
 def sinusoid(n:int, # positions
              d:int, # channels, even
              exact:bool=False) -> Tensor: # (n,d)
@@ -50,7 +50,7 @@ def sinusoid(n:int, # positions
     p = torch.stack([torch.sin(t / 10000 ** (sin_power / d)), torch.cos(t / 10000 ** (cos_power / d))], -1)  # (n,d/2,2)
     return p.flatten(1).float()                                          # (n,d), sine and cosine in turn
 
-# %% ../nbs/03_inputs.ipynb #622a08bc
+# %% ../nbs/03_inputs.ipynb #4f2578ab
 class ExactLayerNorm(nn.LayerNorm):
     "The released code's LayerNorm: unbiased deviation, eps added to it."
     def forward(self, x:Tensor) -> Tensor: # (...,d) -> (...,d)
@@ -60,7 +60,7 @@ def layer_norm(d:int, exact:bool=False, eps:float=1e-6) -> nn.LayerNorm:
     "The LayerNorm of a model with this setting of `exact`."
     return (ExactLayerNorm if exact else nn.LayerNorm)(d, eps=eps)
 
-# %% ../nbs/03_inputs.ipynb #b5457788
+# %% ../nbs/03_inputs.ipynb #b61114b2
 IMG1, CELL1, IMG2, CELL2, TEXT_CLS, TEXT = range(1, 7)  # type ids, as in the released code
 MAX_POSITIONS = 200
 
@@ -100,7 +100,7 @@ class InputEmbedding(nn.Module):
         if int(positions.max()) >= MAX_POSITIONS: raise ValueError(f'a caption of {int(positions.max()) + 1} ids: expected at most {MAX_POSITIONS}')
         return self._finish(self.word_embedding(ids) * self.word_embedding.embedding_dim**0.5 + self.position[positions], TEXT)
 
-# %% ../nbs/03_inputs.ipynb #44ac978d
+# %% ../nbs/03_inputs.ipynb #a4ee3e40
 @torch.no_grad()
 def whiten(embed:InputEmbedding,
            cells:Tensor, # a sample of grid cells, (n,C)
