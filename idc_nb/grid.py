@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 # %% ../nbs/02_grid.ipynb #8804e29c
 @dataclass(frozen=True)

@@ -135,14 +135,14 @@ def _load(path): return torch.load(path, map_location='cpu', weights_only=True)
 
 # %% ../nbs/09_pretrain.ipynb #71f64c21
 def fit(stage:Stage, batches:PairBatches,
-        folder, # for the log (metrics.csv) and the last checkpoint (last.ckpt)
+        folder, # for the log (from_STEP/metrics.csv, one a start) and the last checkpoint (last.ckpt)
         save_every:int=500, # steps between checkpoints
         **trainer) -> Stage: # further arguments of Lightning's Trainer: devices, precision, ...
     "Train to the last step and return the stage in eval mode. A run that was stopped goes on from its last checkpoint."
     folder = Path(folder); last = folder / 'last.ckpt'; folder.mkdir(parents=True, exist_ok=True)
     batches.start = _load(last)['global_step'] if last.exists() else 0
     if batches.start < batches.steps:
-        options = dict(accelerator='auto', devices=1, logger=CSVLogger(folder, name='', version=''), log_every_n_steps=20,
+        options = dict(accelerator='auto', devices=1, logger=CSVLogger(folder, name='', version=f'from_{batches.start:06d}'), log_every_n_steps=20,
                        enable_checkpointing=False, enable_model_summary=False, gradient_clip_val=stage.c.clip or None) | trainer
         loop = L.Trainer(max_steps=batches.steps, max_epochs=-1, callbacks=[Keep(last, save_every)], **options)
         stage.train()

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 from .scenes import CHANGES, change, find_change, from_dict, jitter, sample_scene, to_dict
 from .render import all_visible, boxes, render
 from .language import captions
