@@ -127,16 +127,17 @@ def score_models(models:dict, # name -> Captioner
 def gallery(some:list, # of (triplet, record)
             path, columns:int=2):
     "Before, after, the caption with its verdict, and a reference, as a PNG."
+    from textwrap import fill
     import matplotlib.pyplot as plt
     from PIL import Image
     rows = -(-len(some) // columns)
-    fig, axes = plt.subplots(rows, 2 * columns, figsize=(4.6 * columns, 1.95 * rows))
+    fig, axes = plt.subplots(rows, 2 * columns, figsize=(4.6 * columns, 2.2 * rows))
     for ax in axes.flat: ax.axis('off')
     for (left, right), (t, r) in zip(axes.reshape(-1, 2), some):
         for ax, image in zip((left, right), (t.img1, t.img2)): ax.imshow(Image.open(image), aspect=2/3)
-        left.set_title(f"{r['candidate']}\n{'true' if r['true'] else 'false'} · reference: {r['references'][0]}", fontsize=6.5, loc='left',
-                       color='#0a6640' if r['true'] else '#a33', y=0.98)
-    fig.tight_layout(); fig.savefig(path, dpi=110); plt.close(fig)
+        left.set_title(fill(r['candidate'], 75) + '\n' + fill(f"{'true' if r['true'] else 'false'} · reference: {r['references'][0]}", 75),
+                       fontsize=6.5, loc='left', color='#0a6640' if r['true'] else '#a33')
+    fig.subplots_adjust(0.01, 0.01, 0.99, 0.97, wspace=0.03, hspace=0.35); fig.savefig(path, dpi=110); plt.close(fig)
 
 # %% ../nbs/14_demo.ipynb #6a649754
 def machine() -> str: # a few words on where figures come from
@@ -163,7 +164,7 @@ def run_demo(recipe:Recipe=DEMO, seed:int=0, results=None) -> dict: # what is wr
     out = dict(seed=seed, commit=commit(), machine=machine(), date=str(datetime.date.today()), recipe=asdict(recipe),
                seconds={k: round(v, 1) for k, v in seconds.items()}, models=scores)
     write_json(results / 'demo.json', out)
-    gallery(list(zip(test, judged['trained']))[:16], results / 'gallery.png')
+    gallery(list(zip(test, judged['trained']))[:12], results / 'gallery.png')
     return out
 
 def report(out:dict): # print the tables of `run_demo`
