@@ -28,14 +28,11 @@ def test_sentences_are_of_the_grammar(said):
     assert all(parse(sentence) for _, (sentence, _) in said)
 
 
-# The two floors are targets. Where a checkpoint misses one, the test says so as an expected failure and goes on counting.
-@pytest.mark.xfail(reason='target of 75 % balanced accuracy', strict=False)
 def test_judging(said):
     right = {kind: [(p > 0.5) == t.changed for t, (_, p) in said if t.kind == kind] for kind in ('color', 'distractor')}
     assert sum(sum(r) / len(r) for r in right.values()) / 2 >= 0.75
 
 
-@pytest.mark.xfail(reason='target of 40 % new colours', strict=False)
 def test_new_colour(said):
     changed = [right_colour(t, sentence) for t, (sentence, _) in said if t.changed]
     assert sum(changed) / len(changed) >= 0.40
