@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
+from .world.mini import write_json
 
 # %% ../nbs/02_grid.ipynb #8804e29c
 @dataclass(frozen=True)
@@ -107,10 +108,13 @@ def grid(image, # path, PIL image or uint8 array
     return get_backbone(backbone)(torch.from_numpy(to_pixels(image).copy())[None])[0]
 
 # %% ../nbs/02_grid.ipynb #6bdae48b
+def _name(image, folder): # of an image in the store in `folder`
+    return Path(os.path.relpath(image, folder.parent)).as_posix()
+
 class FeatureStore:
-    "Grids on disk, memory-mapped. `store[name]` is a (49,C) half-precision array."
+    "Grids on disk, memory-mapped. `store[image]` is a (49,C) half-precision array; `image` is a path or a name in the store."
     def __init__(self, folder): # written by `extract_features`; FileNotFoundError, ValueError name the file
-        folder = Path(folder)
+        self.folder = folder = Path(folder)
         if not (folder / 'index.json').exists(): raise FileNotFoundError(f'{folder} holds no finished feature store (index.json is missing)')
         index = json.loads((folder / 'index.json').read_text())
         self.backbone, self.rows = index['backbone'], {n: i for i, n in enumerate(index['names'])}
@@ -118,10 +122,11 @@ class FeatureStore:
         if len(self.grids) != len(self.rows): raise ValueError(f'{folder}/grids.npy holds {len(self.grids)} grids, index.json {len(self.rows)} names')
 
     def __len__(self): return len(self.rows)
-    def row(self, name:str) -> int: # position of an image; KeyError names it
+    def row(self, image:str) -> int: # position of an image; KeyError names it
+        name = image if image in self.rows else _name(image, self.folder)
         try: return self.rows[name]
-        except KeyError: raise KeyError(f'no features for {name!r} in this store of {len(self)} images') from None
-    def __getitem__(self, name): return self.grids[self.row(name)]  # (49,C) float16
+        except KeyError: raise KeyError(f'no features for {image!r} in this store of {len(self)} images') from None
+    def __getitem__(self, image): return self.grids[self.row(image)]  # (49,C) float16
 
     def sample_cells(self, n:int=1500, seed:int=0) -> Tensor: # (n*49,C) float32
         "The cells of at most `n` images, to learn from what cells are like."
@@ -137,34 +142,31 @@ def _open_part(folder, shape, about): # (memory map, rows already done)
     if done.get('about') == _digest(about): return np.lib.format.open_memmap(part, mode='r+'), done['rows']
     return np.lib.format.open_memmap(part, mode='w+', dtype=np.float16, shape=shape), 0
 
-def _save_json(path, x):
-    part = path.with_suffix('.tmp'); part.write_text(json.dumps(x)); os.replace(part, path)
-
 # %% ../nbs/02_grid.ipynb #ffb75ace
 def _grids(paths, net): # (B,49,C) float16 of a few images
     with torch.inference_mode(): return net(torch.from_numpy(np.stack([to_pixels(p) for p in paths]))).half().numpy()
 
-def extract_features(images, # paths; the store's names are these strings
+def extract_features(images, # paths
                      folder, # where the store is written
                      backbone:str=DEFAULT, batch:int=4,
                      workers:'int|None'=None, # threads; None: one a core
                     ) -> FeatureStore:
     "Compute and keep the grid of every image. Goes on where it was stopped; a finished store is only opened."
-    folder, names = Path(folder), list(dict.fromkeys(map(str, images)))
-    about = dict(backbone=backbone, names=names)
+    folder, images = Path(folder), list(dict.fromkeys(map(str, images)))
+    about = dict(backbone=backbone, names=[_name(i, folder) for i in images])
     if (folder / 'index.json').exists():
         if json.loads((folder / 'index.json').read_text()) != about: raise ValueError(f'{folder} holds a store of other images or of another backbone: use another folder')
         return FeatureStore(folder)
     folder.mkdir(parents=True, exist_ok=True)
     net = get_backbone(backbone)
-    grids, start = _open_part(folder, (len(names), SIDE**2, net.channels), about)
+    grids, start = _open_part(folder, (len(images), SIDE**2, net.channels), about)
     with ThreadPoolExecutor(workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for rows in tqdm(range(start, len(names), BLOCK), desc=f'features, {BLOCK} images each', mininterval=1):
-            parts = [names[i:i + batch] for i in range(rows, min(rows + BLOCK, len(names)), batch)]
+        for rows in tqdm(range(start, len(images), BLOCK), desc=f'features, {BLOCK} images each', mininterval=1):
+            parts = [images[i:i + batch] for i in range(rows, min(rows + BLOCK, len(images)), batch)]
             block = np.concatenate(list(pool.map(_grids, parts, [net] * len(parts))))
             grids[rows:rows + len(block)] = block
-            grids.flush(); _save_json(folder / 'progress.json', dict(about=_digest(about), rows=rows + len(block)))
+            grids.flush(); write_json(folder / 'progress.json', dict(about=_digest(about), rows=rows + len(block)))
     del grids
-    os.replace(folder / 'grids.npy.part', folder / 'grids.npy'); _save_json(folder / 'index.json', about)
+    os.replace(folder / 'grids.npy.part', folder / 'grids.npy'); write_json(folder / 'index.json', about)
     (folder / 'progress.json').unlink(missing_ok=True)
     return FeatureStore(folder)

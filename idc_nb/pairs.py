@@ -92,16 +92,13 @@ def lesson_data() -> Path: # a folder in the official layout
 
 # %% ../nbs/00_pairs.ipynb #666b1584
 def read_more_pairs(root, # a folder made by `make_mini_clevr`
-                    split:str='train', seed:int=0) -> list: # of `Triplet`, four for each id
-    "The further pairs of made data: nonsemantic to semantic, and each change read backwards."
+                    split:str='train', seed:int=0) -> list: # of `Triplet`, ten for each id
+    "The further pairs of made data: every other two of a record's four pictures, forwards and backwards."
     from idc_nb.world.mini import image_path, more_pairs
     root = Path(root); scenes, triplets = read_json(root / 'scenes.json'), []
-    backwards = dict(add='drop', drop='add')
     for i in _get(read_json(root / 'splits.json'), split, root / 'splits.json'):
         record = _get(scenes, f'CLEVR_default_{i:06d}.png', root / 'scenes.json')
-        kind = record['change']['kind']
-        for a, b, said in more_pairs(record, np.random.default_rng([seed, i])):
-            k = backwards.get(kind, kind) if a == 'after' else kind
-            if {a, b} == {'before', 'distractor'}: k = DISTRACTOR
-            triplets.append(Triplet(f'{a}_{b}_{i:06d}', str(image_path(root, a, i)), str(image_path(root, b, i)), tuple(said), k))
+        for a, b, kind, said in more_pairs(record, np.random.default_rng([seed, i])):
+            img1, img2 = (str(image_path(root, w, i)) for w in (a, b))
+            triplets.append(Triplet(f'{a}_{b}_{i:06d}', img1, img2, tuple(said), kind or DISTRACTOR))
     return triplets

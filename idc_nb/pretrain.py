@@ -6,7 +6,7 @@
 __all__ = ['PairBatches', 'TrainConfig', 'paper_pretrain', 'rate', 'Stage', 'Pretraining', 'Keep', 'fit']
 
 # %% ../nbs/09_pretrain.ipynb #ed183d34
-import math, os
+import math
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import CSVLogger
 from .grid import FeatureStore
 from .mlm import mlm_loss
 from .vocab import Vocab, pad_ids
+from .world.mini import write_whole
 
 # %% ../nbs/09_pretrain.ipynb #5c2c4f6f
 class PairBatches(torch.utils.data.IterableDataset):
@@ -122,10 +123,7 @@ class Keep(L.Callback):
     "Write a checkpoint every `every` steps: to a temporary name, then rename, so that the last one is always whole."
     def __init__(self, path, every:int): self.path, self.every = Path(path), every
 
-    def save(self, trainer):
-        part = self.path.with_suffix('.part')
-        trainer.save_checkpoint(part)
-        os.replace(part, self.path)
+    def save(self, trainer): write_whole(self.path, trainer.save_checkpoint)
 
     def on_train_batch_end(self, trainer, *_):
         if trainer.global_step % self.every == 0: self.save(trainer)
