@@ -47,7 +47,7 @@ class PairBatches(torch.utils.data.IterableDataset):
         pick = self._epoch(step // a_day)[step % a_day * self.batch:][:self.batch]
         rng = np.random.default_rng([self.seed, 1, step])
         said = [self.ids[i][k] for i in pick for k in self._some(len(self.ids[i]), rng)]
-        img1, img2 = (torch.from_numpy(self.store.grids[self.rows[pick, w]]) for w in (0, 1))
+        img1, img2 = (torch.from_numpy(self.store.take(self.rows[pick, w])) for w in (0, 1))
         batch = dict(img1=img1, img2=img2, ids=pad_ids(said), changed=self.changed[pick])
         return self.in_mirror(batch) if rng.random() < self.mirrored else batch
 
