@@ -101,7 +101,7 @@ class Stage(L.LightningModule):
         return dict(optimizer=optimiser, lr_scheduler=dict(scheduler=schedule, interval='step'))
 
     def on_train_batch_start(self, batch, index): # dropout and masks of a step depend on seed, step and rank alone
-        torch.manual_seed(self.c.seed * 1_000_003 + self.global_step + (self.global_rank << 48))
+        torch.manual_seed(self.c.seed * 1_000_003 + self.global_step + 2_654_435_769 * self.global_rank)
 
     def training_step(self, batch, index):
         loss, figures = self.loss(batch)
