@@ -53,7 +53,7 @@ def prepare(recipe:Recipe) -> tuple: # data folder, feature store, seconds of re
     root, start = project_data() / recipe.name, time.time()
     make_mini_clevr(root, recipe.n_scenes, recipe.data_seed, jitter=recipe.jitter)
     rendered = time.time()
-    every = [t for split in ('train', 'val', 'test') for t in read_clevr_change(root, split)]
+    every = training_pairs(root) + read_clevr_change(root, 'val') + read_clevr_change(root, 'test')
     store = extract_features(image_paths(every), root / 'features')
     return root, store, dict(render=rendered - start, features=time.time() - rendered)
 
@@ -78,7 +78,7 @@ def train(recipe:Recipe, root, store:FeatureStore, seed:int, folder) -> tuple: #
     model, seconds = new_model(recipe, store, vocab, seed), {}
     for name, stage, c in stages(recipe, model, seed):
         with clock(Path(folder) / name / 'seconds.json', seconds, name):
-            fit(stage, PairBatches(triplets, store, vocab, c.batch, c.steps, seed, c.captions), Path(folder) / name)
+            fit(stage, PairBatches(triplets, store, vocab, c.batch, c.steps, seed, c.captions, mirrored=c.mirrored), Path(folder) / name)
     about = dict(recipe=json.loads(json.dumps(asdict(recipe))), seed=seed, date=str(datetime.date.today()))
     return Captioner(model, vocab, store.backbone, about), seconds
 

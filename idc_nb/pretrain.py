@@ -17,7 +17,7 @@ import lightning as L
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from .grid import FeatureStore
+from .grid import BACKBONES, FeatureStore, Spec, mirror
 from .mlm import mlm_loss
 from .vocab import Vocab, pad_ids
 from .world.mini import write_whole
@@ -28,7 +28,8 @@ class PairBatches(torch.utils.data.IterableDataset):
     def __init__(self, triplets, store:FeatureStore, vocab:Vocab,
                  batch:int, steps:int, # pairs in a batch, batches in all
                  seed:int=0, captions:int=1, # K, captions of each pair
-                 max_len:int=40):
+                 max_len:int=40,
+                 mirrored:float=0.0): # share of batches seen in a mirror: cells turned, "left" and "right" exchanged
         super().__init__()
         uncaptioned = [t.id for t in triplets if not t.captions]
         if uncaptioned: raise ValueError(f'{len(uncaptioned)} triplets have no captions, such as {uncaptioned[0]!r}')
@@ -37,6 +38,7 @@ class PairBatches(torch.utils.data.IterableDataset):
         self.rows = np.array([[store.row(t.img1), store.row(t.img2)] for t in triplets])       # (pairs,2)
         self.ids = [[vocab.encode(c, max_len) for c in t.captions] for t in triplets]
         self.changed = torch.tensor([int(t.changed) for t in triplets])
+        self.mirrored, self.fold, self.exchange = mirrored, BACKBONES.get(store.backbone.partition(':')[0], Spec(-1)).fold, vocab.exchange('left', 'right')
         self.start, self.rank, self.world, self._order = 0, 0, 1, (-1, None)
 
     def _epoch(self, epoch): # a permutation of the pairs, kept until the next epoch
@@ -51,7 +53,11 @@ class PairBatches(torch.utils.data.IterableDataset):
         mine = slice(rank, None, world)
         img1, img2 = (torch.from_numpy(self.store.take(self.rows[pick[mine], w])) for w in (0, 1))
         ids = said.unflatten(0, (-1, self.captions))[mine].flatten(0, 1)
-        return dict(img1=img1, img2=img2, ids=ids, changed=self.changed[pick[mine]])
+        batch = dict(img1=img1, img2=img2, ids=ids, changed=self.changed[pick[mine]])
+        return self.in_mirror(batch) if rng.random() < self.mirrored else batch
+
+    def in_mirror(self, batch): # the same batch with left and right exchanged, in pictures and words
+        return batch | dict(img1=mirror(batch['img1'], self.fold), img2=mirror(batch['img2'], self.fold), ids=self.exchange[batch['ids']])
 
     def _some(self, n, rng): # K caption numbers of n, without repetition as far as they go
         return np.resize(rng.permutation(n), self.captions)
@@ -73,6 +79,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     clip: float = 1.0       # norm of the gradient; 0: not clipped
     captions: int = 1       # captions of each pair in a batch
+    mirrored: float = 0.0   # share of batches seen in a mirror
     seed: int = 0
 
 def paper_pretrain(): # CLEVR-Change: Adam 1e-4, batch 200, 250k steps, warm-up 8k (released settings)

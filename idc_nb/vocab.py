@@ -45,6 +45,11 @@ class Vocab:
         if EOS in ids: ids = ids[:ids.index(EOS)]
         return ' '.join(self.words[i] for i in ids if i == UNK or i >= len(SPECIALS))
 
+    def exchange(self, a:str, b:str) -> Tensor: # (V,), `exchange(a, b)[ids]` has the two words exchanged
+        table = torch.arange(len(self))
+        if a in self.ids and b in self.ids: table[[self.ids[a], self.ids[b]]] = table[[self.ids[b], self.ids[a]]]
+        return table
+
 # %% ../nbs/01_vocab.ipynb #56a1fd6a
 def pad_ids(rows) -> Tensor: # (B,T) int64, T = the longest row
     "Stack lists of ids, filled up with PAD at the end."
