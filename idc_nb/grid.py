@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['BACKBONES', 'DEFAULT', 'SIZE', 'SIDE', 'BLOCK', 'Spec', 'to_cells', 'mirror', 'Backbone', 'to_pixels', 'get_backbone',
-           'grid', 'FeatureStore', 'extract_features']
+           'grid', 'FeatureStore', 'finished', 'fill_store', 'extract_features']
 
 # %% ../nbs/02_grid.ipynb #b40c9165
-import hashlib, json, os
+import hashlib, json, mmap, os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -122,6 +122,9 @@ def grid(image, # path, PIL image or uint8 array
     return get_backbone(backbone)(torch.from_numpy(to_pixels(image).copy())[None])[0]
 
 # %% ../nbs/02_grid.ipynb #6bdae48b
+def _let_go(array): # unmap the pages of a memory map that were read or written; they stay in the file
+    if hasattr(mmap, 'MADV_DONTNEED'): array._mmap.madvise(mmap.MADV_DONTNEED)
+
 def _name(image, folder): # of an image in the store in `folder`
     return Path(os.path.relpath(image, folder.parent)).as_posix()
 
@@ -143,17 +146,16 @@ class FeatureStore:
     def __getitem__(self, image): return self.grids[self.row(image)]  # (49,C) float16
     def __reduce__(self): return FeatureStore, (self.folder,)         # another process opens the files itself
 
-    def take(self, rows) -> np.ndarray: # (len(rows),49,C) float16
-        "Grids at these rows, read and not mapped: what was read before does not stay in this process's memory."
-        out = np.empty((len(rows), *self.grids.shape[1:]), np.float16)
-        with open(self.folder / 'grids.npy', 'rb') as f:
-            for r, grid in zip(rows, out): f.seek(self.grids.offset + int(r) * grid.nbytes); f.readinto(grid.view(np.uint8))
-        return out
+    def take(self, rows) -> np.ndarray: # (len(rows),49,C) float16, in memory
+        "Some grids, and what was mapped of the file let go: memory stays that of a batch, however large the store."
+        grids = self.grids[rows]
+        _let_go(self.grids)
+        return grids
 
     def sample_cells(self, n:int=1500, seed:int=0) -> Tensor: # (n*49,C) float32
         "The cells of at most `n` images, to learn from what cells are like."
         rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:n])
-        return torch.from_numpy(np.asarray(self.grids[rows], np.float32)).flatten(0, 1)
+        return torch.from_numpy(self.take(rows).astype(np.float32)).flatten(0, 1)
 
 # %% ../nbs/02_grid.ipynb #0cdf035f
 def _digest(about): return hashlib.sha256(json.dumps(about).encode()).hexdigest()
@@ -170,6 +172,31 @@ def _grids(paths, net): # (B,49,C) float16 of a few images
     pixels = torch.from_numpy(np.stack([to_pixels(p) for p in paths]))
     with torch.inference_mode(): return net(pixels.to(next(net.parameters()).device)).half().cpu().numpy()
 
+def finished(folder, about:dict) -> bool: # is this very store there already?
+    "A store of other images or of another backbone in `folder` is a ValueError."
+    index = Path(folder) / 'index.json'
+    if index.exists() and json.loads(index.read_text()) != about: raise ValueError(f'{folder} holds a store of other images or of another backbone: use another folder')
+    return index.exists()
+
+def fill_store(folder, about:dict, # {'backbone': name, 'names': [images]}
+               channels:int, block, # block(start, stop) -> (stop-start,49,C) float16
+               source=None, # whatever else the grids depend on: a part made from another source is begun again
+              ) -> FeatureStore:
+    "Write a store, `BLOCK` images at a time. Goes on where it was stopped."
+    folder, n, digest = Path(folder), len(about['names']), [about, source]
+    folder.mkdir(parents=True, exist_ok=True)
+    grids, start = _open_part(folder, (n, SIDE**2, channels), digest)
+    for row in tqdm(range(start, n, BLOCK), desc=f'features, {BLOCK} images each', mininterval=1):
+        stop = min(row + BLOCK, n)
+        grids[row:stop] = block(row, stop)
+        grids.flush(); _let_go(grids); write_json(folder / 'progress.json', dict(about=_digest(digest), rows=stop))
+    del grids
+    os.replace(folder / 'grids.npy.part', folder / 'grids.npy'); write_json(folder / 'index.json', about)
+    (folder / 'progress.json').unlink(missing_ok=True)
+    return FeatureStore(folder)
+
+
+# %% ../nbs/02_grid.ipynb #f111a002
 def extract_features(images, # paths
                      folder, # where the store is written
                      backbone:str=DEFAULT, batch:int=4,
@@ -179,19 +206,12 @@ def extract_features(images, # paths
     "Compute and keep the grid of every image. Goes on where it was stopped; a finished store is only opened."
     folder, images = Path(folder), list(dict.fromkeys(map(str, images)))
     about = dict(backbone=backbone, names=[_name(i, folder) for i in images])
-    if (folder / 'index.json').exists():
-        if json.loads((folder / 'index.json').read_text()) != about: raise ValueError(f'{folder} holds a store of other images or of another backbone: use another folder')
-        return FeatureStore(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    if finished(folder, about): return FeatureStore(folder)
     net = get_backbone(backbone).to(device)
-    grids, start = _open_part(folder, (len(images), SIDE**2, net.channels), about)
     with ThreadPoolExecutor(workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for rows in tqdm(range(start, len(images), BLOCK), desc=f'features, {BLOCK} images each', mininterval=1):
-            parts = [images[i:i + batch] for i in range(rows, min(rows + BLOCK, len(images)), batch)]
-            block = np.concatenate(list(pool.map(_grids, parts, [net] * len(parts))))
-            grids[rows:rows + len(block)] = block
-            grids.flush(); write_json(folder / 'progress.json', dict(about=_digest(about), rows=rows + len(block)))
-    del grids
-    os.replace(folder / 'grids.npy.part', folder / 'grids.npy'); write_json(folder / 'index.json', about)
-    (folder / 'progress.json').unlink(missing_ok=True); net.to('cpu')
-    return FeatureStore(folder)
+        def block(start, stop):
+            parts = [images[i:min(i + batch, stop)] for i in range(start, stop, batch)]
+            return np.concatenate(list(pool.map(_grids, parts, [net] * len(parts))))
+        store = fill_store(folder, about, net.channels, block)
+    net.to('cpu')                                              # the backbone is kept for others
+    return store

@@ -6,7 +6,7 @@
 __all__ = ['SPECIALS', 'PAD', 'BOS', 'EOS', 'UNK', 'CLS', 'MASK', 'words_of', 'Vocab', 'pad_ids', 'save_vocab', 'load_vocab']
 
 # %% ../nbs/01_vocab.ipynb #b6493c2b
-import json, os
+import json, os, re
 from collections import Counter
 from pathlib import Path
 import torch
@@ -18,8 +18,8 @@ SPECIALS = '<pad>', '<bos>', '<eos>', '<unk>', '<cls>', '<mask>'
 PAD, BOS, EOS, UNK, CLS, MASK = range(6)
 
 def words_of(caption:str) -> list: # of str
-    "Lower-case whitespace tokens; a final full stop is dropped."
-    return caption.lower().removesuffix('.').split()
+    "Lower-case whitespace tokens; a full stop at the end of the last word is dropped, one that stands alone is a word."
+    return re.sub(r'(?<=\S)\.$', '', caption.lower()).split()
 
 # %% ../nbs/01_vocab.ipynb #6ee8e6f6
 class Vocab:
@@ -64,9 +64,9 @@ def save_vocab(vocab:Vocab, path):
     os.replace(part, path)
 
 def load_vocab(path) -> Vocab:
-    "Read {word: id}. A ValueError says which special token or id is not where it should be."
+    "Read {word: id}, ours or the released dict.json (<PAD>, <BOS> ...). A ValueError says which special token or id is not where it should be."
     ids = read_json(path)
     words = sorted(ids, key=ids.get)
     if [ids[w] for w in words] != list(range(len(words))): raise ValueError(f'{path}: ids are not 0..{len(words) - 1} without gaps')
-    if tuple(words[:6]) != SPECIALS: raise ValueError(f'{path}: expected the special tokens {SPECIALS} as ids 0..5, found {words[:6]}')
+    if tuple(w.lower() for w in words[:6]) != SPECIALS: raise ValueError(f'{path}: expected the special tokens {SPECIALS} as ids 0..5, found {words[:6]}')
     return Vocab(words[6:])
