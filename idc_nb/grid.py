@@ -146,11 +146,12 @@ class FeatureStore:
     def __getitem__(self, image): return self.grids[self.row(image)]  # (49,C) float16
     def __reduce__(self): return FeatureStore, (self.folder,)         # another process opens the files itself
 
-    def take(self, rows) -> np.ndarray: # (len(rows),49,C) float16, in memory
-        "Some grids, and what was mapped of the file let go: memory stays that of a batch, however large the store."
-        grids = self.grids[rows]
-        _let_go(self.grids)
-        return grids
+    def take(self, rows) -> np.ndarray: # (len(rows),49,C) float16
+        "Grids at these rows, read and not mapped: what was read before does not stay in this process's memory."
+        out = np.empty((len(rows), *self.grids.shape[1:]), np.float16)
+        with open(self.folder / 'grids.npy', 'rb') as f:
+            for r, grid in zip(rows, out): f.seek(self.grids.offset + int(r) * grid.nbytes); f.readinto(grid.view(np.uint8))
+        return out
 
     def sample_cells(self, n:int=1500, seed:int=0) -> Tensor: # (n*49,C) float32
         "The cells of at most `n` images, to learn from what cells are like."
@@ -212,6 +213,6 @@ def extract_features(images, # paths
         def block(start, stop):
             parts = [images[i:min(i + batch, stop)] for i in range(start, stop, batch)]
             return np.concatenate(list(pool.map(_grids, parts, [net] * len(parts))))
-        store = fill_store(folder, about, net.channels, block)
-    net.to('cpu')                                              # the backbone is kept for others
-    return store
+        try: return fill_store(folder, about, net.channels, block)
+        finally: net.to('cpu')
+
