@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BACKBONES', 'DEFAULT', 'SIZE', 'SIDE', 'BLOCK', 'Spec', 'to_cells', 'mirror', 'Backbone', 'to_pixels', 'get_backbone',
-           'grid', 'FeatureStore', 'finished', 'fill_store', 'extract_features']
+           'grid', 'FeatureStore', 'finished', 'fill_store', 'extract_features', 'lesson_store']
 
 # %% ../nbs/02_grid.ipynb #b40c9165
 import hashlib, json, mmap, os
@@ -216,3 +216,10 @@ def extract_features(images, # paths
         try: return fill_store(folder, about, net.channels, block)
         finally: net.to('cpu')
 
+
+# %% ../nbs/02_grid.ipynb #ce1d28eb
+def lesson_store() -> FeatureStore: # next to the pictures of `lesson_data`
+    "The grids of all lesson pictures, made on first use in seconds."
+    from idc_nb.pairs import lesson_data
+    root = lesson_data()
+    return extract_features(sorted(root.glob('*images/*.png')), root / 'features')
