@@ -39,8 +39,7 @@ def mlm_logits(model, img1:Tensor, img2:Tensor, # grids, (B,N,C)
               ) -> Tensor: # (B,T,V)
     "Scores for every place of the text, with [CLS] in front of it and everybody seeing everybody."
     text = torch.cat([model.embed.summary(TEXT_CLS, len(masked)), model.embed.text(masked)], 1)  # (B,1+T,d)
-    h = model(img1, img2, text)                                                                  # (B,2(N+1)+1+T,d)
-    return model.word_head(h[:, -masked.shape[1]:])                                              # (B,T,V)
+    return model.word_head(model(img1, img2, text, asks=slice(-masked.shape[1], None)))          # (B,T,V)
 
 def word_loss(logits:Tensor, # (B,T,V)
               target:Tensor, # (B,T), -1 where nothing is asked
