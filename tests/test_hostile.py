@@ -1,5 +1,5 @@
 """Files that are broken, or mean harm: each gives an error that names file, line or key, or is read right. Nothing runs, nothing half-written stays."""
-import json, os, pickle, struct, subprocess, sys, textwrap
+import io, json, os, pickle, struct, subprocess, sys, textwrap
 from pathlib import Path
 import numpy as np, pytest
 from idc_nb.grid import FeatureStore
@@ -348,9 +348,9 @@ def test_twenty_gigabytes_of_features(tmp_path):
         torch.set_num_threads(1)
         store = FeatureStore(sys.argv[1])
         triplets = [Triplet(str(k), f'i{k}', f'i{k + 1}', ('the cube is gone',), 'drop') for k in range(0, len(store), 2)]
-        batches, seen = PairBatches(triplets, store, Vocab.build(['the cube is gone']), batch=200, steps=30), 0
+        batches, seen = PairBatches(triplets, store, Vocab.build(['the cube is gone']), batch=200, steps=20), 0
         for b in batches: assert b['img1'].shape == (200, 49, 2048) and not b['img2'].any(); seen += len(b['img1'])
-        assert seen == 6000
+        assert seen == 4000
     ''', folder)
     print(f'peak resident memory: {mb} MB'); assert mb < 1500
 
@@ -358,17 +358,16 @@ def test_twenty_gigabytes_of_features(tmp_path):
 def test_twenty_gigabyte_pickle(tmp_path):
     raw, path = 2048 * 49 * 4, tmp_path / 'full_img.pkl'
     sparse(path, 10**9)
-    one = pickle.dumps(np.zeros((2048, 7, 7), np.float32), protocol=4)
+    out = io.BytesIO(); pickler = pickle.Pickler(out, protocol=3); pickler.fast = True  # without memo, so that entries can be repeated
+    pickler.dump(np.zeros((2048, 7, 7), np.float32)); one = out.getvalue()
     place = one.index(b'B' + struct.pack('<I', raw)) + 5
-    head = one[2:place].replace(b'\x94', b'')          # without memo and, below, without frames
-    tail = one[place + raw:-1].replace(b'\x94', b'')
-    strip = lambda b: b[9:] if b[:1] == b'\x95' else b
+    head, tail = one[2:place], one[place + raw:-1]
     n = 52_000
     with open(path, 'wb') as f:
-        f.write(b'\x80\x04}(')
+        f.write(b'\x80\x03}(')
         for k in range(n):
             name = f'CLEVR_default_{k:06d}'.encode()
-            f.write(b'\x8c' + bytes([len(name)]) + name + strip(head)); f.seek(raw, 1); f.write(strip(tail))
+            f.write(b'X' + struct.pack('<I', len(name)) + name + head); f.seek(raw, 1); f.write(tail)
         f.write(b'u.')
     assert path.stat().st_size > 20e9
     mb = peak('''
