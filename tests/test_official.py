@@ -244,7 +244,7 @@ SHAPES = {  # what is changed -> words of the message
     'other positions': ({'position_encoding.pe': torch.zeros(1, 200, 16)}, ['position_encoding.pe is not']),
     'a shape larger than its data': ({'word_embedding.weight': torch.ones(1, 1).expand(10**9, 16)}, ['word_embedding.weight', 'not a name with a whole tensor']),
     'wide': ({'word_embedding.weight': torch.ones(1, 200_000)}, ['pooler.0.weight has shape (2, 48), expected (2, 400000)']),
-    'wide, no heads': ({'word_embedding.weight': torch.ones(1, 200_000), 'pooler.0.weight': None, 'pooler.0.bias': None}, ['does not fit', 'wrong shape', '(16, 16) for (200000, 200000)']),
+    'wide, no heads': ({'word_embedding.weight': torch.ones(1, 200_000), 'pooler.0.weight': None, 'pooler.0.bias': None}, ['does not fit', 'wrong shape', 'img_project.0.bias (16,) for (200000,)']),
     'sparse': ({'output_layer.bias': torch.ones(20).to_sparse()}, ['output_layer.bias']),
 }
 
