@@ -54,8 +54,7 @@ GENERA = ('Tewit', 'Pipling', 'Marl', 'Dunnet', 'Siskar', 'Corlet', 'Fennet', 'G
           'Kestin', 'Lorrick', 'Mirrow', 'Nuttle', 'Ossel', 'Perrin', 'Quillet', 'Redkin', 'Tarrow', 'Wimbet')
 MUTED = 'black', 'gray', 'brown', 'tan', 'white'   # drawn as often again as the bright colours
 
-def pick(options, rng): # one of `options`, each as likely
-    return options[int(rng.integers(len(options)))]
+def pick(options, rng): return options[int(rng.integers(len(options)))] # each as likely
 
 def brightness(color) -> float: # of (red, green, blue), in their unit
     "How bright a colour looks."
