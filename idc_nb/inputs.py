@@ -84,10 +84,12 @@ class InputEmbedding(nn.Module):
     def summary(self, type_id:int, batch:int) -> Tensor: # (B,1,d), one of [IMG1], [IMG2], [CLS]
         return self._finish(self.word_embedding.weight[CLS].expand(batch, 1, -1), type_id)
 
+    def standardise(self, grid:Tensor) -> Tensor: return (grid.float() - self.mean) / self.std # (...,C): what the projection reads
+
     def image(self, grid:Tensor, # (B,N,C)
               second:bool=False, # is it the second image?
              ) -> Tensor: # (B,1+N,d), the image's summary token first
-        x = (grid.float() - self.mean) / self.std                                       # (B,N,C)
+        x = self.standardise(grid)                                                      # (B,N,C)
         if self.training and self.noise: x = x + self.noise * torch.randn_like(x)
         x = torch.sigmoid(self.project(x))                                              # (B,N,d)
         x = self._finish(x + self.position[:x.shape[1]], CELL2 if second else CELL1)
