@@ -9,7 +9,7 @@ __all__ = ['Attention', 'Layer', 'Stack', 'DifferenceModel', 'born_matching', 'o
 import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
-from .inputs import ModelConfig, InputEmbedding, layer_norm
+from .inputs import IMG2, ModelConfig, InputEmbedding, layer_norm
 
 # %% ../nbs/04_model.ipynb #356b73ce
 class Attention(nn.Module):
@@ -101,12 +101,19 @@ class DifferenceModel(nn.Module):
         self.register_buffer('pair_mask', other_image_mask(c.cells) if c.matcher else None, persistent=False)
         if c.matcher: born_matching(self.pair_encoder.layers[0].attention)
 
-    def perceive(self, img1, img2): # both images, each read alone: (B, 2(N+1), d)
-        return torch.cat([self.single_encoder(self.embed.image(g, i == 1))[0] for i, g in enumerate((img1, img2))], 1)
+    def perceive(self, img1, img2=None): # each image read alone: (B, 2(N+1), d); of one image (B, N+2, d), a bare [IMG2] behind it
+        first = self.single_encoder(self.embed.image(img1))[0]
+        second = self.embed.summary(IMG2, len(img1)) if img2 is None else self.single_encoder(self.embed.image(img2, True))[0]
+        return torch.cat([first, second], 1)
 
-    def images(self, img1:Tensor, img2:Tensor) -> Tensor: # grids (B,N,C) -> (B, 2(N+1), d)
-        "Perception and comparison: the image difference encoder."
-        return self.pair_encoder(self.perceive(img1, img2), self.pair_mask)[0]
+    def compare(self, x:Tensor) -> Tensor: # what `perceive` gives, and the same shape back
+        "The pair-image encoder."
+        T = x.shape[1]
+        return self.pair_encoder(x, None if self.pair_mask is None else self.pair_mask[:T, :T])[0]
+
+    def images(self, img1:Tensor, img2:'Tensor|None'=None) -> Tensor: # grids (B,N,C) -> (B, 2(N+1), d)
+        "Perception and comparison: the image difference encoder. Without `img2` it reads one image."
+        return self.compare(self.perceive(img1, img2))
 
     def forward(self, img1:Tensor, img2:Tensor, text:Tensor, asks=slice(None)) -> Tensor: # text (B,T,d) -> (B, 2(N+1)+T, d)
         "Images and text together, all see all. `asks`: the elements whose vector is wanted."
