@@ -21,7 +21,7 @@ def _command(run): # argv -> exit code
         except Exception as e:
             if os.environ.get('IDC_TRACEBACK'): raise
             if type(e).__name__ == 'SIGTERMException': return _end('stopped by SIGTERM and saved; the same command goes on', 143)
-            asked = isinstance(e, (ValueError, TypeError, LookupError, FileNotFoundError, NotADirectoryError, IsADirectoryError, ImportError))
+            asked = isinstance(e, (ValueError, LookupError, FileNotFoundError, NotADirectoryError, IsADirectoryError, ImportError))
             return _end(f'{run.__name__}: {_sentence(e)}', 2 if asked else 1)
     return command
 
@@ -167,7 +167,7 @@ def _train_parser():
                 'Several devices: start it once, Lightning starts the other processes. What needs a GPU is untested.',
                 'idc_train --data data/mini --preset tiny --stage pretrain\n  idc_train --data data/mini --preset tiny --stage finetune')
     p.add_argument('--data', required=True, help='folder in the layout of CLEVR-Change, made or real')
-    p.add_argument('--preset', default='tiny', help='paper_clevr, paper_cub, paper_birds or tiny (default)')
+    p.add_argument('--preset', default='tiny', help='paper_clevr, paper_birds, .. or tiny (default)')
     p.add_argument('--stage', choices=('pretrain', 'finetune'), default='pretrain', help='finetune starts from the pretrain stage in the same --out')
     p.add_argument('--backbone', default=None, help='whose features (default: the ones that work without a download)')
     p.add_argument('--features', help='feature store (default: where idc_features puts it)')
@@ -289,6 +289,7 @@ def idc_score(argv=None): # exit code
     both = [read_json(f) for f in (a.references, a.candidates)]
     for f, x in zip((a.references, a.candidates), both):
         if not isinstance(x, dict): raise ValueError(f'{f}: expected an object with ids as keys, got a {type(x).__name__}')
-    scores = per_cent(score(*both, meteor=not a.no_meteor, tokenize=a.tokens))
+    try: scores = per_cent(score(*both, meteor=not a.no_meteor, tokenize=a.tokens))
+    except TypeError as e: raise ValueError(f'{a.references}, {a.candidates}: {e}') from None
     if a.json: print(json.dumps(dict(pairs=len(both[0]), tokens=a.tokens, **scores)))
     else: print('\n'.join([f'{len(both[0]):,} pairs, {a.tokens} tokens', *(f'{k:8}{v:8.2f}' for k, v in scores.items())]))

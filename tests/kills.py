@@ -1,9 +1,9 @@
 """SIGKILL at random moments: start, kill, start again, until the end is reached; then compare with a run that was left alone."""
 import os
 import random
+import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -16,29 +16,26 @@ def start(what, folder, *more):
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def whole(what, folder, *more):  # seconds between "ready" and the end
-    p, ready, said = start(what, folder, *more), None, []
-    for line in p.stdout:
-        said.append(line)
-        if line == 'ready\n': ready = time.time()
-    assert p.wait() == 0, ''.join(said[-30:])
-    return time.time() - ready
+def whole(what, folder, *more):  # let it end
+    p = start(what, folder, *more)
+    said = p.communicate(timeout=1800)[0]
+    assert p.returncode == 0, said[-3000:]
 
 
-def killed(what, folder, kills, seconds, seed, *more):
-    "Kill `kills` times, each at a random moment of the first `seconds` after it is ready, then let it end. -> kills that hit a running process"
+def killed(what, folder, kills, ticks, seed, *more):
+    "Kill `kills` times, each a random moment after one of the first `ticks` steps, then let it end. -> kills that hit a running process"
     rng, hit = random.Random(seed), 0
     for _ in range(kills):
-        p = start(what, folder, *more)
+        p, left, clock, step = start(what, folder, *more), rng.randrange(ticks), time.time(), .1
         for line in p.stdout:
-            if line == 'ready\n': break
-        timer = threading.Timer(rng.random() * seconds, p.kill)   # SIGKILL
-        timer.start()
-        rest = p.stdout.read()
-        timer.cancel()
-        hit += p.wait() == -9
+            if line == 'tick\n':
+                if left == 0: break
+                left, step, clock = left - 1, time.time() - clock, time.time()
+        time.sleep(rng.random() * min(step, 2))
+        p.send_signal(signal.SIGKILL)
+        rest = p.communicate()[0]
+        hit += p.returncode == -9
         assert p.returncode in (0, -9), rest[-3000:]
-        if 'done' in rest: break
     whole(what, folder, *more)
     return hit
 

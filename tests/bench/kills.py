@@ -13,11 +13,11 @@ from idc_nb.world.mini import write_json
 
 kills, seed = int(sys.argv[1]) if len(sys.argv) > 1 else 20, int(sys.argv[2]) if len(sys.argv) > 2 else 0
 out, tmp = dict(kills=kills, seed=seed, machine=machine(), date=str(datetime.date.today())), Path(tempfile.mkdtemp())
-for what, n, more in (('train', kills // 2, (60,)), ('features', kills - kills // 2, ())):
-    alone = whole(what, tmp / what / 'alone', *more)
+for what, n, size in (('train', kills // 2, 60), ('features', kills - kills // 2, 96)):
+    whole(what, tmp / what / 'alone', size)
     start = time.time()
-    hit = killed(what, tmp / what / 'hit', n, alone / 3, seed, *more)       # a third: so that it is not done before the last kill
+    hit = killed(what, tmp / what / 'hit', n, 8, seed, size)
     compare(what, tmp / what / 'alone', tmp / what / 'hit')
-    out[what] = dict(killed=hit, identical=True, seconds_alone=round(alone, 1), seconds_killed=round(time.time() - start, 1))
+    out[what] = dict(killed=hit, identical=True, size=size, seconds=round(time.time() - start, 1))
     print(what, out[what], flush=True)
 write_json(HERE.parents[1] / 'results' / 'kills.json', out, indent=1)
