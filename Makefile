@@ -11,7 +11,7 @@ demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score
 
 test: $(INSTALLED)  ## notebooks and library agree, every notebook runs, pytest
 	$(RUN) tests/in_step.py
-	$(RUN) -c "from idc_nb.pairs import lesson_data; lesson_data()"
+	$(RUN) -c "from idc_nb.grid import lesson_store; lesson_store()"
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --do_print
 	$(BIN)/pytest -q tests
 

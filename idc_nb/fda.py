@@ -23,7 +23,7 @@ def summaries(model, images:Tensor, # a pair's elements from `model.images` for 
     n = images.shape[1]                                                                        # 2(N+1)
     mask = None if see_pad else F.pad(ids != PAD, (n + 1, 0), value=True)[:, None, None]       # (R,1,1,2(N+1)+1+T)
     h = model.cross_encoder(torch.cat([images, text], 1), mask)[0]                             # (R,2(N+1)+1+T,d)
-    return h[:, 0], h[:, n // 2], h[:, n]
+    return h[:, 0], h[:, 1 + model.config.cells], h[:, n]
 
 def fda_similarities(model, img1:Tensor, img2:Tensor, # grids, (B,N,C)
                      ids:Tensor, # (B,1+n,T), caption 0 is the true one; all PAD: there is no such caption

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BACKBONES', 'DEFAULT', 'SIZE', 'SIDE', 'BLOCK', 'Spec', 'to_cells', 'mirror', 'Backbone', 'to_pixels', 'get_backbone',
-           'grid', 'FeatureStore', 'finished', 'fill_store', 'extract_features']
+           'grid', 'FeatureStore', 'finished', 'fill_store', 'extract_features', 'lesson_store']
 
 # %% ../nbs/02_grid.ipynb #b40c9165
 import hashlib, json, mmap, os
@@ -122,7 +122,7 @@ def grid(image, # path, PIL image or uint8 array
     return get_backbone(backbone)(torch.from_numpy(to_pixels(image).copy())[None])[0]
 
 # %% ../nbs/02_grid.ipynb #6bdae48b
-def _let_go(array): # unmap the pages of a memory map that were read or written; they stay in the file
+def _let_go(array): # unmap the pages of a memory map that were written; they stay in the file
     if hasattr(mmap, 'MADV_DONTNEED'): array._mmap.madvise(mmap.MADV_DONTNEED)
 
 def _name(image, folder): # of an image in the store in `folder`
@@ -146,11 +146,11 @@ class FeatureStore:
     def __getitem__(self, image): return self.grids[self.row(image)]  # (49,C) float16
     def __reduce__(self): return FeatureStore, (self.folder,)         # another process opens the files itself
 
-    def take(self, rows) -> np.ndarray: # (len(rows),49,C) float16
-        "Grids at these rows, read and not mapped: what was read before does not stay in this process's memory."
-        out = np.empty((len(rows), *self.grids.shape[1:]), np.float16)
-        with open(self.folder / 'grids.npy', 'rb') as f:
-            for r, grid in zip(rows, out): f.seek(self.grids.offset + int(r) * grid.nbytes); f.readinto(grid.view(np.uint8))
+    def take(self, rows) -> np.ndarray: # (len(rows),49,C) float16, in memory
+        "Some grids, read and not mapped: memory stays that of a batch, however large the store."
+        out = np.empty((len(rows), *self.grids.shape[1:]), self.grids.dtype)
+        with open(self.folder / 'grids.npy', 'rb', buffering=0) as f:
+            for grid, row in zip(out, rows): f.seek(self.grids.offset + int(row) * grid.nbytes); f.readinto(grid)
         return out
 
     def sample_cells(self, n:int=1500, seed:int=0) -> Tensor: # (n*49,C) float32
@@ -217,3 +217,10 @@ def extract_features(images, # paths
         try: return fill_store(folder, about, net.channels, block)
         finally: net.to('cpu')
 
+
+# %% ../nbs/02_grid.ipynb #ce1d28eb
+def lesson_store() -> FeatureStore: # next to the pictures of `lesson_data`
+    "The grids of all lesson pictures, made on first use in seconds."
+    from idc_nb.pairs import lesson_data
+    root = lesson_data()
+    return extract_features(sorted(root.glob('*images/*.png')), root / 'features')

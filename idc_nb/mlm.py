@@ -36,16 +36,17 @@ def mask_words(ids:Tensor, # (B,T)
 # %% ../nbs/05_mlm.ipynb #f45fcea4
 def read_pair(model, img1:Tensor, img2:Tensor, # grids, (B,N,C)
               ids:Tensor, # (B,T)
-             ) -> Tensor: # (B,2(N+1)+1+T,d)
+              asks=slice(None), # elements whose vector is wanted
+             ) -> Tensor: # (B, 2(N+1)+1+T or as many as asked, d)
     "Both images and a text with [CLS] in front of it, everybody seeing everybody."
     text = torch.cat([model.embed.summary(TEXT_CLS, len(ids)), model.embed.text(ids)], 1)        # (B,1+T,d)
-    return model(img1, img2, text)
+    return model(img1, img2, text, asks)
 
 def mlm_logits(model, img1:Tensor, img2:Tensor, # grids, (B,N,C)
                masked:Tensor, # ids, (B,T)
               ) -> Tensor: # (B,T,V)
     "Scores for every place of the text."
-    return model.word_head(read_pair(model, img1, img2, masked)[:, -masked.shape[1]:])
+    return model.word_head(read_pair(model, img1, img2, masked, slice(-masked.shape[1], None)))
 
 def even_count(n:Tensor) -> Tensor: # scalar
     "A count; where several processes train together (`15_gpu`), its mean over them."

@@ -48,10 +48,12 @@ class Layer(nn.Module):
         self.ff = nn.Sequential(nn.Linear(c.dim, c.ff), nn.ReLU(), nn.Dropout(c.dropout), nn.Linear(c.ff, c.dim))
         self.dropout = nn.Dropout(c.dropout)
 
-    def forward(self, x, mask=None, past=None): # (B,Q,d) -> (B,Q,d), own (keys, values)
+    def forward(self, x, mask=None, past=None, asks=slice(None)): # (B,T,d) -> (B,Q,d), own (keys, values)
         y = self.norm1(x)
         own = self.attention.keys_values(y)
         keys, values = own if past is None else (torch.cat([p, o], 2) for p, o in zip(past, own))
+        x, y = x[:, asks], y[:, asks]                                 # only these go on
+        if mask is not None: mask = mask[..., asks, :]
         x = x + self.dropout(self.attention(y, keys, values, mask))   # (B,Q,d)
         return x + self.dropout(self.ff(self.norm2(x))), own
 
@@ -70,10 +72,11 @@ class Stack(nn.Module):
     def forward(self, x:Tensor, # (B,Q,d)
                 mask:'Tensor|None'=None, # (Q, T) bool, T = elements of `past` + Q
                 past:'list|None'=None, # earlier elements: (keys, values) a layer
-               ) -> tuple: # (B,Q,d), and the (keys, values) of x a layer
+                asks=slice(None), # elements whose vector is wanted: a slice or a list of places
+               ) -> tuple: # (B, Q or as many as asked, d), and the (keys, values) of x a layer
         x, own = self.norm(x), []
         for i, layer in enumerate(self.layers):
-            x, kv = layer(x, mask, past and past[i])
+            x, kv = layer(x, mask, past and past[i], asks if layer is self.layers[-1] else slice(None))
             own.append(kv)
         return x, own
 
@@ -112,21 +115,24 @@ class DifferenceModel(nn.Module):
         "Perception and comparison: the image difference encoder. Without `img2` it reads one image."
         return self.compare(self.perceive(img1, img2))
 
-    def forward(self, img1:Tensor, img2:Tensor, text:Tensor) -> Tensor: # text (B,T,d) -> (B, 2(N+1)+T, d)
-        "Images and text together, all see all."
-        return self.cross_encoder(torch.cat([self.images(img1, img2), text], 1))[0]
+    def forward(self, img1:Tensor, img2:Tensor, text:Tensor, asks=slice(None)) -> Tensor: # text (B,T,d) -> (B, 2(N+1)+T, d)
+        "Images and text together, all see all. `asks`: the elements whose vector is wanted."
+        return self.cross_encoder(torch.cat([self.images(img1, img2), text], 1), asks=asks)[0]
 
-    def read_images(self, img1:Tensor, img2:Tensor) -> tuple: # (B, 2(N+1), d), and (keys, values) a layer
+    def read_images(self, img1:Tensor, img2:Tensor, asks=slice(None)) -> tuple: # (B, 2(N+1), d), and (keys, values) a layer
         "The images' part of the cross-modal transformer, where they see only each other."
-        return self.cross_encoder(self.images(img1, img2))
+        return self.cross_encoder(self.images(img1, img2), asks=asks)
 
-    def read_text(self, text:Tensor, past:list, mask:Tensor) -> Tensor: # (B,T,d) -> (B,T,d)
-        "The text's part, after `read_images`. `mask` is (T, 2(N+1)+T)."
-        return self.cross_encoder(text, mask, past)[0]
+    def read_text(self, text:Tensor, past:list, mask:Tensor, asks=slice(None)) -> Tensor: # (B,T,d) -> (B,T,d)
+        "The text's part, after `read_images`. `mask` is (T, 2(N+1)+T), or (B,1,T,2(N+1)+T)."
+        return self.cross_encoder(text, mask, past, asks)[0]
 
-    def judge_logits(self, h:Tensor) -> Tensor: # (B, 2(N+1) or more, d) -> (B,2): distractor, semantic change
-        "The distractor judging head on [h_IMG1; h_IMG2]."
-        return self.judge(torch.cat([h[:, 0], h[:, 1 + self.config.cells]], -1))
+    @property
+    def summaries(self): return [0, 1 + self.config.cells]   # places of [IMG1] and [IMG2]
+
+    def judge_logits(self, h:Tensor) -> Tensor: # (B, 2(N+1) or more, d), or the summaries alone (B,2,d) -> (B,2)
+        "The distractor judging head on [h_IMG1; h_IMG2]: distractor, semantic change."
+        return self.judge((h if h.shape[1] == 2 else h[:, self.summaries]).flatten(1))
 
 # %% ../nbs/04_model.ipynb #5a6de524
 @torch.no_grad()

@@ -44,16 +44,17 @@ class CellHead(nn.Module):
         return self.net(h) @ projection + self.bias
 
 # %% ../nbs/06_mvcl.ipynb #71a296ea
-def predict_cells(model, head:CellHead, img1:Tensor, img2:Tensor, # grids, (B,N,C)
+def predict_cells(model, head:CellHead, img1:Tensor, img2:'Tensor|None', # grids, (B,N,C); img2 None: one image alone
                   ids:Tensor, # a caption of each pair, (B,T)
-                  chosen:Tensor, # (B,2,N) bool, M of them True
+                  chosen:Tensor, # (B,2,N) bool, of one image (B,1,N); M of them True
                  ) -> tuple: # prediction and truth of covered cells, (M,C) each; prediction elsewhere, (2BN-M,C)
     "Cover cells, read both images and the caption, say what stood there. All standardised as `whiten` does."
-    covered = [mask_cells(g, chosen[:, i], model.embed.mean) for i, g in enumerate((img1, img2))]
-    h, N = read_pair(model, *covered, ids), img1.shape[1]                      # (B,2(N+1)+1+T,d)
-    h = torch.stack([h[:, 1:1 + N], h[:, 2 + N:2 + 2 * N]], 1)                 # (B,2,N,d), without [IMG1], [IMG2]
+    grids, N = [img1] if img2 is None else [img1, img2], img1.shape[1]
+    covered = [mask_cells(g, chosen[:, i], model.embed.mean) for i, g in enumerate(grids)]
+    h = read_pair(model, covered[0], None if img2 is None else covered[1], ids)   # (B,2(N+1)+1+T,d)
+    h = torch.stack([h[:, 1 + k * (N + 1):][:, :N] for k in range(len(grids))], 1) # (B,2,N,d), without [IMG1], [IMG2]
     said = head(h, model.embed.project.weight)                                 # (B,2,N,C)
-    truth = model.embed.standardise(torch.stack([img1, img2], 1))              # (B,2,N,C)
+    truth = model.embed.standardise(torch.stack(grids, 1))                     # (B,2,N,C)
     return said[chosen], truth[chosen], said[~chosen]
 
 # %% ../nbs/06_mvcl.ipynb #8e1048e4

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 import numpy as np
 from .grid import FeatureStore, SIDE, fill_store, finished
-from .pairs import BIRDS, DISTRACTOR, SPLITS, Photo, Triplet, read_birds_to_words, read_clevr_change, read_cub, read_hierarchy, read_json, read_lines, read_nabirds
+from .pairs import BIRDS, DISTRACTOR, SPLITS, Photo, Triplet, read_birds_to_words, read_clevr_change, read_cub, read_hierarchy, read_kinds, read_lines, read_nabirds
 from .world.mini import write_whole
 
 # %% ../nbs/02b_released.ipynb #464c1bdc
@@ -129,7 +129,7 @@ def as_cells(a:np.ndarray, # (C,7,7), (C,49) or (49,C)
     N = SIDE**2
     if a.ndim == 3 and a.shape[1:] == (SIDE, SIDE): a = a.reshape(len(a), N)    # (C,49)
     if a.ndim != 2 or N not in a.shape: raise ValueError(f'expected features of shape (C,{SIDE},{SIDE}), (C,{N}) or ({N},C), found {a.shape}')
-    cells = (a.T if a.shape[1] == N else a).astype(np.float16)                  # (49,C)
+    with np.errstate(over='ignore'): cells = (a.T if a.shape[1] == N else a).astype(np.float16)  # (49,C)
     if not np.isfinite(cells).all(): raise ValueError('a feature is not finite (in half precision)')
     return cells
 
@@ -144,7 +144,7 @@ def _contents(pickles): # {image: (file, key, LazyArray)}
         items = read_pickle(path)
         if not isinstance(items, dict): raise ValueError(f'{path}: expected {{name: array}}, found a {type(items).__name__}')
         for key, a in items.items():
-            if not isinstance(key, str): raise ValueError(f'{path}: expected names of images, found the key {str(key)[:40]!r}')
+            if not isinstance(key, str): raise ValueError(f'{path}: expected names of images, found the key {str(key)[:40]}')
             if not isinstance(a, LazyArray): raise ValueError(f'{path}, key {key!r}: expected an array, found a {type(a).__name__}')
             if (name := released_name(key)) in found: raise ValueError(f'{path}, key {key!r}: the image {name!r} stands already in {found[name][0]}')
             found[name] = path, key, a
@@ -192,7 +192,7 @@ def _objects(path, *fields): # (line, object with these fields) of each line
 def _sentences(x, path, n): # list of str from any of the forms
     said = x['sentences'] if 'sentences' in x else x.get('description')
     if isinstance(said, list) and said and all(isinstance(s, list) for s in said): said = [' '.join(map(str, s)) for s in said]
-    elif isinstance(said, list) and said and 'sentences' not in x: said = [' '.join(map(str, said))]
+    elif isinstance(said, list) and all(isinstance(w, str) for w in said) and 'sentences' not in x: said = [' '.join(map(str, said))]
     if not (isinstance(said, list) and said and all(isinstance(s, str) and s.strip() for s in said)):
         raise ValueError(f'{path}, line {n}: expected "sentences" (texts) or "description" (tokens, or a list of them), found {str(said)[:40]!r}')
     return said
@@ -210,8 +210,7 @@ def read_released_pairs(path, # JSON lines of one split, CLEVR-Change or birds
                         store=None, # a FeatureStore: keep only pairs whose two images are in it
                        ) -> list: # of `Triplet`; img1 and img2 are names in the released features
     "Read released pairs and their captions. FileNotFoundError, ValueError name file and line."
-    kinds = {int(f.split('.')[0]): kind for kind, files in (read_json(types) if types else {}).items() for f in files}
-    said = {}
+    kinds, said = read_kinds(types) if types else {}, {}
     for n, x in _objects(path, 'img1', 'img2'):
         pair = released_name(str(x['img1'])), released_name(str(x['img2']))
         said.setdefault(pair, []).extend(_sentences(x, path, n))

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'VALUES', 'PARTS', 'FAMILIES', 'GENERA', 'MUTED', 'SPECIES', 'GROUNDS', 'SIZES', 'BODIES', 'LEGS', 'BEAKS',
-           'CRESTS', 'TAILS', 'SS', 'MARKS', 'SCENES', 'Species', 'differ', 'pick', 'visible', 'Pose', 'sample_pose',
-           'spline', 'ellipse', 'turn', 'Bird', 'shade', 'contrast', 'Sheet', 'coat', 'wing', 'behind', 'before',
-           'noise', 'background', 'feathers', 'blur', 'relief', 'plumage', 'tint', 'draw']
+           'CRESTS', 'TAILS', 'SS', 'MARKS', 'SCENES', 'Species', 'differ', 'pick', 'brightness', 'visible', 'Pose',
+           'sample_pose', 'spline', 'ellipse', 'turn', 'Bird', 'shade', 'contrast', 'Sheet', 'coat', 'wing', 'behind',
+           'before', 'noise', 'background', 'feathers', 'blur', 'relief', 'plumage', 'tint', 'draw']
 
 # %% ../../nbs/world/04_birds.ipynb #4a49ecfe
 from dataclasses import dataclass, replace
@@ -31,7 +31,6 @@ PARTS = dict(body=('shape',), size=('size',), beak=('beak', 'beak_color'), crest
              head=('head', 'head_mark', 'mark_color'), breast=('breast', 'breast_mark'), belly=('belly',),
              wings=('wing', 'wing_mark'), legs=('legs', 'leg_color'))
 
-# %% ../../nbs/world/04_birds.ipynb #d74283d0
 @dataclass(frozen=True)
 class Species:
     "A fixed combination of values, and its place in the family tree."
@@ -55,13 +54,15 @@ GENERA = ('Tewit', 'Pipling', 'Marl', 'Dunnet', 'Siskar', 'Corlet', 'Fennet', 'G
           'Kestin', 'Lorrick', 'Mirrow', 'Nuttle', 'Ossel', 'Perrin', 'Quillet', 'Redkin', 'Tarrow', 'Wimbet')
 MUTED = 'black', 'gray', 'brown', 'tan', 'white'   # drawn as often again as the bright colours
 
-def pick(options, rng): # one of `options`, each as likely
-    return options[int(rng.integers(len(options)))]
+def pick(options, rng): return options[int(rng.integers(len(options)))] # each as likely
+
+def brightness(color) -> float: # of (red, green, blue), in their unit
+    "How bright a colour looks."
+    return float(np.dot(color, (.3, .59, .11)))
 
 def visible(s:Species) -> bool:
     "Can every value be seen in a picture?"
-    brightness = lambda c: np.dot(COLORS[c], (.3, .59, .11))
-    clear = abs(brightness(s.head) - brightness(s.mark_color)) > 45
+    clear = abs(brightness(COLORS[s.head]) - brightness(COLORS[s.mark_color])) > 45
     return (clear if s.head_mark != 'plain' else s.mark_color == s.head) and not (
         s.wing == 'white' and s.wing_mark in ('bars', 'spots') or s.wing == 'black' and s.wing_mark == 'tips')
 
@@ -111,17 +112,12 @@ GROUNDS = 'sky', 'leaves', 'snow', 'meadow', 'water', 'sand'  # the first three 
 @dataclass(frozen=True)
 class Pose:
     "One sitting of one bird."
-    right: bool   # does it look to the right?
-    x: float      # place in the picture, -1..1, 0 the middle
-    y: float
-    scale: float  # 1 = the standard of its size
-    tilt: float   # of the body, degrees, chest up
-    nod: float    # of the head, degrees, beak up
-    tail: float   # of the tail against the body, degrees
-    light: float  # brightness, 1 = standard
-    warm: float   # colour of the light, above 0 warm, below cold
-    ground: str   # one of `GROUNDS`
-    seed: int     # of all the rest
+    right: bool          # does it look to the right?
+    x: float; y: float   # place in the picture, -1..1, 0 the middle
+    scale: float         # 1 = the standard of its size
+    tilt: float; nod: float; tail: float # degrees: body, chest up; head, beak up; tail against the body
+    light: float; warm: float            # brightness, 1 = standard; colour, above 0 warm, below cold
+    ground: str; seed: int               # one of `GROUNDS`; seed of all the rest
 
 def sample_pose(rng) -> Pose:
     "A random pose, rounded so that it survives a JSON file."
@@ -190,11 +186,10 @@ class Bird:
         p = np.concatenate([self.outline, self.beak(), *(self.tail(t) for t in TAILS[self.s.tail]), *(self.head(c) for c in CRESTS[self.s.crest]),
                             self.foot + [(-.07, -.02), (.21, -.02)]])
         self.unit, self.flip = .46 * self.n * SIZES[self.s.size] * self.pose.scale, 1 if self.pose.right else -1
-        low, high = p.min(0), p.max(0)
+        low, high = p.min(0), p.max(0) # in body lengths
         room = np.clip((self.n - (high - low) * self.unit) / 2 - 3, 0, .06 * self.n)
         self.origin = self.n / 2 + np.array([self.pose.x, self.pose.y]) * room - (low + high) / 2 * self.unit * (self.flip, -1)
-        q = self.pixels(p)
-        self.box = tuple(int(v) for v in (*np.floor(q.min(0)), *np.ceil(q.max(0)))) # left, top, right, bottom, pixels
+        q = self.pixels(p); self.box = (*np.floor(q.min(0)).astype(int).tolist(), *np.ceil(q.max(0)).astype(int).tolist()) # left, top, right, bottom
 
     @cached_property
     def outline(self): # of head and body
@@ -212,7 +207,7 @@ def shade(color, k): # the same hue, k times as bright
     return tuple(int(min(max(v * k, 0), 255)) for v in color)
 
 def contrast(color): # a colour for marks on `color`
-    return COLORS['white'] if np.dot(color, (.3, .59, .11)) < 110 else (52, 40, 36)
+    return COLORS['white'] if brightness(color) < 110 else (52, 40, 36)
 
 class Sheet:
     "A layer of the picture: colours, and a mask of what it covers."
@@ -281,7 +276,7 @@ def _mark_wing(sheet, light):
 
 def wing(b:Bird, paint:dict) -> Sheet:
     "The near wing: a hind part, rows of feathers, marks."
-    color, bright = paint['wing'], np.dot(paint['wing'], (.3, .59, .11)) > 60
+    color, bright = paint['wing'], brightness(paint['wing']) > 60
     sheet = Sheet(b, b.box, shade(color, .94 if bright else 1.35))
     dark = shade(color, .68 if bright else 1.9)
     sheet.fill(b.body([(-.1, -.3), (-.12, .08), (-.4, .14), (-.8, .1), (-.8, -.3)]), shade(color, .84 if bright else 1.1))
@@ -325,7 +320,6 @@ def behind(b:Bird, paint:dict) -> Sheet:
     for q in CRESTS[b.s.crest]: sheet.fill(b.head(q), paint['mark_color' if b.s.head_mark == 'cap' else 'head'], cut=True, edge=.7)
     return sheet
 
-# %% ../../nbs/world/04_birds.ipynb #efbd0ddb
 def before(b:Bird, paint:dict) -> Sheet:
     "Beak and eye."
     sheet, beak, e = Sheet(b, b.box), b.beak(), .0255 / b.r
@@ -399,9 +393,7 @@ def draw(s:Species, pose:Pose, n:int=224) -> np.ndarray: # uint8 (n,n,3)
         part = out[box[1]:box[3], box[0]:box[2]]
         part *= 1 - cover; part += np.minimum(color, 255 * cover)
     back, front = behind(b, paint), before(b, paint)
-    lay(back.box, *back.done())
-    lay(b.box, *plumage(b, paint))
-    lay(front.box, *front.done())
+    for box, part in ((back.box, back.done()), (b.box, plumage(b, paint)), (front.box, front.done())): lay(box, *part)
     out *= np.float32(pose.light) * np.array([1 + pose.warm, 1, 1 - pose.warm], np.float32)
     out += 2 * feathers(n)[-n:, -n:, None]
     return np.clip(out, 0, 255).astype(np.uint8)
