@@ -186,6 +186,7 @@ def fill_store(folder, about:dict, # {'backbone': name, 'names': [images]}
     "Write a store, `BLOCK` images at a time. Goes on where it was stopped."
     folder, n, digest = Path(folder), len(about['names']), [about, source]
     folder.mkdir(parents=True, exist_ok=True)
+    for half in folder.glob('*.json.*.part'): half.unlink(missing_ok=True)             # of a run that was killed while writing
     grids, start = _open_part(folder, (n, SIDE**2, channels), digest)
     for row in tqdm(range(start, n, BLOCK), desc=f'features, {BLOCK} images each', mininterval=1):
         stop = min(row + BLOCK, n)

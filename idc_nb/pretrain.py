@@ -259,6 +259,7 @@ def fit(stage:Stage, batches:PairBatches,
         **trainer) -> Stage: # further arguments of Lightning's Trainer: devices, precision, ...
     "Train to the last step and return the stage in eval mode. A run that was stopped goes on from its last checkpoint."
     folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
+    for half in folder.glob('*.part'): half.unlink(missing_ok=True)                     # of a run that was killed while writing
     last = newest_checkpoint(folder)
     start = _load(last)['global_step'] if last else 0
     if start < batches.steps:

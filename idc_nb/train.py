@@ -65,10 +65,10 @@ class Validate(Callback):
     "Caption `triplets` every `every` steps; keep the best weights in best.ckpt; stop after `patience` evaluations without gain."
     def __init__(self, triplets, store, vocab, folder, every:int, patience:int=50,
                  metric:str='CIDEr-D', # or 'ROUGE-L', 'BLEU-4': a key of `score`
-                 max_len:int=40):
+                 max_len:int=40, after:int=0): # ids of a caption at most; steps before which nothing is selected
         if metric not in ('CIDEr-D', 'ROUGE-L', 'BLEU-4'): raise ValueError(f"metric {metric!r}: expected 'CIDEr-D', 'ROUGE-L' or 'BLEU-4'")
         self.triplets, self.store, self.vocab, self.folder = triplets, store, vocab, Path(folder)
-        self.every, self.patience, self.metric, self.max_len = every, patience, metric, max_len
+        self.every, self.patience, self.metric, self.max_len, self.after = every, patience, metric, max_len, after
         self.best, self.waited = -1., 0
 
     def state_dict(self): return dict(best=self.best, waited=self.waited)
@@ -76,7 +76,7 @@ class Validate(Callback):
     def on_train_start(self, trainer, *_): trainer.should_stop |= self.waited >= self.patience
 
     def on_train_batch_end(self, trainer, stage, *_):
-        if trainer.global_step % self.every == 0: self.judge(trainer, stage)
+        if trainer.global_step % self.every == 0 and trainer.global_step >= self.after: self.judge(trainer, stage)
 
     def judge(self, trainer, stage): # every process has all captions and comes to the same score
         stage.eval()
