@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := PYTHONUNBUFFERED=1 $(BIN)/python
 INSTALLED := .venv/installed
 
-.PHONY: demo test checkpoint lab readme clean
+.PHONY: demo test checkpoint ablation lab readme clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score
 	$(RUN) -m idc_nb.demo
@@ -17,6 +17,9 @@ test: $(INSTALLED)  ## notebooks and library agree, every notebook runs, pytest
 
 checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package (hours, resumable)
 	$(RUN) -m idc_nb.demo --checkpoint
+
+ablation: $(INSTALLED)  ## train and score the six rows of the ablation with SEEDS seeds (hours, resumable)
+	$(RUN) -m idc_nb.results --seeds $(or $(SEEDS),3)
 
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab index.ipynb
