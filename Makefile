@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := PYTHONUNBUFFERED=1 $(BIN)/python
 INSTALLED := .venv/installed
 
-.PHONY: demo test checkpoint ablation lab readme clean
+.PHONY: demo test bench checkpoint ablation lab readme clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score
 	$(RUN) -m idc_nb.demo
@@ -14,6 +14,9 @@ test: $(INSTALLED)  ## notebooks and library agree, every notebook runs, pytest
 	$(RUN) -c "from idc_nb.grid import lesson_store; lesson_store()"
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --do_print
 	$(BIN)/pytest -q tests
+
+bench: $(INSTALLED)  ## time of every part beside a straightforward version -> results/bench.json (one thread, minutes)
+	OMP_NUM_THREADS=1 $(RUN) tests/bench/bench.py
 
 checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package (hours, resumable)
 	$(RUN) -m idc_nb.demo --checkpoint
