@@ -40,7 +40,7 @@ def ranking_loss(sims:Tensor, # (B,1+n), the true caption first
                  temperature:float=1.0) -> tuple: # loss, share of pairs whose true caption is strictly the first
     "Contrast of the true caption with the false ones of its pair (paper section 3.2)."
     first = (sims[:, :1] > sims[:, 1:]).all(1).float().mean()
-    return F.cross_entropy(sims / temperature, sims.new_zeros(len(sims), dtype=torch.long)), first
+    return F.cross_entropy(sims.float() / temperature, sims.new_zeros(len(sims), dtype=torch.long)), first
 
 def fda_loss(model, img1:Tensor, img2:Tensor, # grids, (B,N,C)
              ids:Tensor, # (B,1+n,T), caption 0 is the true one; all PAD: there is no such caption

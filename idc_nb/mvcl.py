@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 from .inputs import ModelConfig, layer_norm
-from .mlm import read_pair
+from .mlm import even_count, read_pair
 
 # %% ../nbs/06_mvcl.ipynb #1c289932
 def choose_cells(batch:int, cells:int, # B, N
@@ -66,17 +66,22 @@ def cell_logits(said:Tensor, truth:Tensor, # of the covered cells, (M,C)
 
 def contrast(logits:Tensor, # (M,M+U), the right answers on the diagonal
             ) -> tuple: # loss, share of covered cells found
-    "InfoNCE."
+    "InfoNCE, in float32."
     right = torch.arange(len(logits), device=logits.device)
-    return F.cross_entropy(logits, right), (logits.argmax(1) == right).float().mean()
+    total = F.cross_entropy(logits.float(), right, reduction='sum')
+    return total / even_count(torch.tensor(len(logits), device=logits.device)), (logits.argmax(1) == right).float().mean()
 
 def mvcl_loss(model, head:CellHead, img1:Tensor, img2:Tensor, # grids, (B,N,C)
               ids:Tensor, # a caption of each pair, (B,T)
               temperature:float=1.0, # the released code's; smaller looks harder at the likest negatives
-              generator:'torch.Generator|None'=None) -> tuple: # loss, share of covered cells found
+              generator:'torch.Generator|None'=None,
+              gather=None, # `from_others` (`15_gpu`): also against the cells of other processes
+             ) -> tuple: # loss, share of covered cells found
     "Masked Visual Contrastive Learning (paper section 3.2)."
     chosen = choose_cells(*img1.shape[:2], generator=generator).to(img1.device)
-    return contrast(cell_logits(*predict_cells(model, head, img1, img2, ids, chosen), temperature))
+    said, truth, others = predict_cells(model, head, img1, img2, ids, chosen)
+    if gather: others = torch.cat([others, gather(truth), gather(others)])
+    return contrast(cell_logits(said, truth, others, temperature))
 
 # %% ../nbs/06_mvcl.ipynb #40a7860d
 def cell_mse_loss(model, head:CellHead, img1:Tensor, img2:Tensor, # grids, (B,N,C)

@@ -164,9 +164,10 @@ class Pretraining(Stage):
     "Pre-training by the tasks of the batches (paper section 3.2)."
     def __init__(self, model, config:TrainConfig,
                  keep_eyes:bool=False, # MLM does not train the image difference encoder
-                 t1:float=1.0, t2:float=1.0): # temperatures of MVCL and FDA
+                 t1:float=1.0, t2:float=1.0, # temperatures of MVCL and FDA
+                 gather=None): # `from_others` (`15_gpu`): MVCL's negatives from all processes
         super().__init__(model, config)
-        self.head, self.keep_eyes, self.t1, self.t2 = CellHead(model.config), keep_eyes, t1, t2
+        self.head, self.keep_eyes, self.t1, self.t2, self.gather = CellHead(model.config), keep_eyes, t1, t2, gather
 
     def loss(self, batch):
         loss, figures = getattr(self, batch['task'])(batch['img1'], batch['img2'], batch)
@@ -177,7 +178,7 @@ class Pretraining(Stage):
         return loss, dict(loss=loss.detach(), accuracy=accuracy)
 
     def mvcl(self, img1, img2, batch):
-        loss, accuracy = mvcl_loss(self.model, self.head, img1, img2, batch['ids'], self.t1)
+        loss, accuracy = mvcl_loss(self.model, self.head, img1, img2, batch['ids'], self.t1, gather=self.gather)
         return loss, dict(loss=loss.detach(), accuracy=accuracy)
 
     def fda(self, img1, img2, batch):

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import distributed
 import lightning as L
-import idc_nb.mlm
+import idc_nb.mlm, idc_nb.mvcl
 from idc_nb.mlm import IGNORE
-from idc_nb.pretrain import PairBatches, Pretraining, TrainConfig, fit
+from idc_nb.negatives import KINDS, Negative
+from idc_nb.pretrain import Pretraining, TaskBatches, TrainConfig, fit
 from idc_nb.train import Validate, from_others, merge_shares, say_share
 from idc_nb.vocab import BOS, MASK, PAD
 from idc_nb.model import DifferenceModel
@@ -26,7 +27,7 @@ class Watch(L.Callback):
     def on_before_optimizer_step(self, trainer, stage, optimizer):
         if self.grad is None: self.grad = {n: p.grad.clone() for n, p in stage.named_parameters() if p.grad is not None}
 
-    def on_train_batch_start(self, trainer, stage, batch, index): self.tasks.append([trainer.global_step, len(batch['img1'])])
+    def on_train_batch_start(self, trainer, stage, batch, index): self.tasks.append([batch.get('task'), trainer.global_step, len(batch['img1'])])
     def on_train_batch_end(self, *_): self.dice.append(torch.rand(1).item())
 
     def on_train_end(self, trainer, stage):
@@ -37,6 +38,12 @@ class Watch(L.Callback):
 def by_word(ids, n_words, share=.15, generator=None):  # masks that depend on nothing but the words: shares of a batch keep theirs
     chosen = (ids != PAD) & (ids != BOS) & ((ids * 7 + torch.arange(ids.shape[1])) % 4 == 0)
     return torch.where(chosen, MASK, ids), ids.masked_fill(~chosen, IGNORE)
+
+
+def seven(batch, cells, share=.15, generator=None):  # of each pair the same seven cells
+    chosen = torch.zeros(batch, 2, cells, dtype=torch.bool)
+    chosen[:, 0, 3:10] = True
+    return chosen
 
 
 def train(name, stage, batches, *callbacks, **more):
@@ -57,11 +64,16 @@ if __name__ == '__main__':
     train('words', stage, batches, judge)
     (OUT / f'said_{rank()}.json').write_text(json.dumps(merge_shares(say_share(stage.model, vocab, triplets[:7], store, rank(), WORLD))))
     (OUT / f'best_{rank()}.json').write_text(json.dumps([judge.best, judge.waited]))
-    # MLM with word counts that differ from rank to rank; the encoder rests, the judge is unused
-    idc_nb.mlm.mask_words = by_word
-    torch.manual_seed(0)
-    c = TrainConfig(2, 6, 2e-3, warmup=3)
-    train('mlm', Pretraining(DifferenceModel(config(vocab)), c, keep_eyes=True), PairBatches(triplets, store, vocab, 6, 2))
+    # MLM with word counts that differ from rank to rank; MVCL against the cells of all ranks; the judge is unused in both
+    idc_nb.mlm.mask_words, idc_nb.mvcl.choose_cells = by_word, seven
+    for task in ('mlm', 'mvcl'):
+        torch.manual_seed(0)
+        stage = Pretraining(DifferenceModel(config(vocab)), TrainConfig(2, 6, 2e-3, warmup=3), keep_eyes=task == 'mlm', gather=from_others)
+        train(task, stage, TaskBatches(triplets, store, vocab, 6, 2, tasks={task: 1}))
+    # the mix: which task each rank got
+    false = {t.id: [Negative('the red ball has gone', KINDS[0])] * 2 for t in triplets}
+    batches = TaskBatches(triplets, store, vocab, 12, 12, tasks=dict(mlm=1, mvcl=1, fda=1), negatives=false)
+    train('mix', Pretraining(DifferenceModel(config(vocab)), TrainConfig(12, 12, 2e-3, warmup=3)), batches)
     # negatives of other ranks: 5 rows here, 3 there
     x = torch.randn(8, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     mine = x[:5] if WORLD == 1 else x[[slice(0, 5), slice(5, 8)][rank()]]

@@ -29,7 +29,7 @@ def load(path): return torch.load(path, weights_only=True)
 def read(path): return json.loads(path.read_text())
 
 
-@pytest.mark.parametrize('name', ['words', 'mlm'])
+@pytest.mark.parametrize('name', ['words', 'mlm', 'mvcl'])
 def test_gradients_are_those_of_one_process(runs, name):
     one, *two = load(runs[1] / f'{name}_grad_0.pt'), *(load(runs[2] / f'{name}_grad_{r}.pt') for r in (0, 1))
     size = torch.cat([g.flatten() for g in one.values()]).norm()
@@ -38,7 +38,7 @@ def test_gradients_are_those_of_one_process(runs, name):
         for k in one: torch.testing.assert_close(grads[k], one[k], rtol=0, atol=1e-5 * size.item(), msg=k)
 
 
-@pytest.mark.parametrize('name', ['words', 'mlm'])
+@pytest.mark.parametrize('name', ['words', 'mlm', 'mvcl'])
 def test_trained_weights(runs, name):
     one, *two = load(runs[1] / f'{name}_0.pt'), *(load(runs[2] / f'{name}_{r}.pt') for r in (0, 1))
     for k in one:
@@ -48,8 +48,14 @@ def test_trained_weights(runs, name):
 
 def test_steps_are_shared_and_dice_differ(runs):
     one, *two = read(runs[1] / 'words_watch_0.json'), *(read(runs[2] / f'words_watch_{r}.json') for r in (0, 1))
-    assert one['tasks'] == [[s, 6] for s in range(4)] and all(t['tasks'] == [[s, 3] for s in range(4)] for t in two)
+    assert one['tasks'] == [[None, s, 6] for s in range(4)] and all(t['tasks'] == [[None, s, 3] for s in range(4)] for t in two)
     assert two[0]['dice'] == one['dice'] and not set(two[0]['dice']) & set(two[1]['dice'])
+
+
+def test_one_task_on_all_ranks(runs):
+    one, *two = read(runs[1] / 'mix_watch_0.json')['tasks'], *(read(runs[2] / f'mix_watch_{r}.json')['tasks'] for r in (0, 1))
+    assert {t for t, *_ in one} == {'mlm', 'mvcl', 'fda'}
+    for t in two: assert t == [[task, step, n // 2] for task, step, n in one]
 
 
 def test_validation_loses_and_doubles_nothing(runs):
