@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := PYTHONUNBUFFERED=1 $(BIN)/python
 INSTALLED := .venv/installed
 
-.PHONY: demo test checkpoint lab readme clean
+.PHONY: demo test bench checkpoint ablation lab readme clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score
 	$(RUN) -m idc_nb.demo
@@ -15,8 +15,14 @@ test: $(INSTALLED)  ## notebooks and library agree, every notebook runs, pytest
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --do_print
 	$(BIN)/pytest -q tests
 
+bench: $(INSTALLED)  ## time of every part beside a straightforward version -> results/bench.json (one thread, minutes)
+	OMP_NUM_THREADS=1 $(RUN) tests/bench/bench.py
+
 checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package (hours, resumable)
 	$(RUN) -m idc_nb.demo --checkpoint
+
+ablation: $(INSTALLED)  ## train and score the six rows of the ablation with SEEDS seeds (hours, resumable)
+	$(RUN) -m idc_nb.results --seeds $(or $(SEEDS),3)
 
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab index.ipynb

@@ -17,8 +17,8 @@ def look(model, # a `DifferenceModel`
     "The summary vectors of perception and of comparison."
     second = 1 + img1.shape[1]                                          # the place of [IMG2]
     alone = model.perceive(img1, img2)                                  # (B,2(N+1),d)
-    both = model.compare(alone)                                         # (B,2(N+1),d)
-    return torch.cat([alone[:, 0], alone[:, second]]), torch.cat([both[:, 0], both[:, second]], -1)
+    both = model.compare(alone, asks=[0, second])                       # (B,2,d)
+    return torch.cat([alone[:, 0], alone[:, second]]), both.flatten(1)
 
 # %% ../nbs/13_fgvc.ipynb #039d906a
 class ClassHeads(nn.Module):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BACKBONES', 'DEFAULT', 'SIZE', 'SIDE', 'BLOCK', 'Spec', 'to_cells', 'mirror', 'Backbone', 'to_pixels', 'get_backbone',
-           'grid', 'FeatureStore', 'finished', 'fill_store', 'extract_features', 'lesson_store']
+           'grid', 'FeatureStore', 'finished', 'fill_store', 'extract_features', 'made_store', 'lesson_store']
 
 # %% ../nbs/02_grid.ipynb #b40c9165
 import hashlib, json, mmap, os
@@ -219,8 +219,11 @@ def extract_features(images, # paths
 
 
 # %% ../nbs/02_grid.ipynb #ce1d28eb
-def lesson_store() -> FeatureStore: # next to the pictures of `lesson_data`
-    "The grids of all lesson pictures, made on first use in seconds."
+def made_store(root) -> FeatureStore: # in the folder itself
+    "The grids of all pictures of a made data set (`make_mini_clevr`)."
+    return extract_features(sorted(Path(root).glob('*images/*.png')), Path(root) / 'features')
+
+def lesson_store() -> FeatureStore: # made on first use in seconds
+    "The grids of all lesson pictures."
     from idc_nb.pairs import lesson_data
-    root = lesson_data()
-    return extract_features(sorted(root.glob('*images/*.png')), root / 'features')
+    return made_store(lesson_data())

@@ -53,7 +53,7 @@ class Layer(nn.Module):
         own = self.attention.keys_values(y)
         keys, values = own if past is None else (torch.cat([p, o], 2) for p, o in zip(past, own))
         x, y = x[:, asks], y[:, asks]                                 # only these go on
-        if mask is not None: mask = mask[..., asks, :]
+        if mask is not None and mask.shape[-2] > 1: mask = mask[..., asks, :]
         x = x + self.dropout(self.attention(y, keys, values, mask))   # (B,Q,d)
         return x + self.dropout(self.ff(self.norm2(x))), own
 
@@ -70,7 +70,7 @@ class Stack(nn.Module):
         self.layers = nn.ModuleList(Layer(c) for _ in range(n))
 
     def forward(self, x:Tensor, # (B,Q,d)
-                mask:'Tensor|None'=None, # (Q, T) bool, T = elements of `past` + Q
+                mask:'Tensor|None'=None, # (Q, T) or (B,1,Q,T) bool, T = elements of `past` + Q; a single row holds for all
                 past:'list|None'=None, # earlier elements: (keys, values) a layer
                 asks=slice(None), # elements whose vector is wanted: a slice or a list of places
                ) -> tuple: # (B, Q or as many as asked, d), and the (keys, values) of x a layer
@@ -106,10 +106,10 @@ class DifferenceModel(nn.Module):
         second = self.embed.summary(IMG2, len(img1)) if img2 is None else self.single_encoder(self.embed.image(img2, True))[0]
         return torch.cat([first, second], 1)
 
-    def compare(self, x:Tensor) -> Tensor: # what `perceive` gives, and the same shape back
+    def compare(self, x:Tensor, asks=slice(None)) -> Tensor: # what `perceive` gives, and the same shape back
         "The pair-image encoder."
         T = x.shape[1]
-        return self.pair_encoder(x, None if self.pair_mask is None else self.pair_mask[:T, :T])[0]
+        return self.pair_encoder(x, None if self.pair_mask is None else self.pair_mask[:T, :T], asks=asks)[0]
 
     def images(self, img1:Tensor, img2:'Tensor|None'=None) -> Tensor: # grids (B,N,C) -> (B, 2(N+1), d)
         "Perception and comparison: the image difference encoder. Without `img2` it reads one image."
