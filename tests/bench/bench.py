@@ -1,7 +1,7 @@
 """Every part beside a straightforward version, in turns, in processor seconds of one thread -> results/bench.json.
 
 Straightforward: captions padded to 40 ids, every element asked in every layer, images repeated for each caption, the whole
-text read again for each word. The two versions give the same loss or the same ids: it is checked. Places beyond the
+text read again for each word, AdamW not fused. The two versions give the same loss or the same ids: it is checked. Places beyond the
 longest caption of the batch are hidden from attention (FDA: all PAD), so that padding further changes no number.
 """
 import argparse, copy, datetime, subprocess, sys
@@ -131,7 +131,7 @@ def training_entries(size, B, K):
     if size == 'tiny': fast, slow = (lambda m, past: query_word_loss(m, past, ids)), (lambda m, past: plain_queries(m, past, ids))
 
     def step(m, loss): # a training step
-        optimiser = torch.optim.AdamW([*m.parameters(), *head.parameters(), *heads.parameters()], **LEARNT)
+        optimiser = torch.optim.AdamW([*m.parameters(), *head.parameters(), *heads.parameters()], **LEARNT, fused=m is model)
 
         def run():
             m.train(); optimiser.zero_grad(); loss(m).backward(); optimiser.step()
