@@ -70,12 +70,13 @@ def contrast(logits:Tensor, # (M,M+U), the right answers on the diagonal
     right = torch.arange(len(logits), device=logits.device)
     return F.cross_entropy(logits, right), (logits.argmax(1) == right).float().mean()
 
-def mvcl_loss(model, head:CellHead, img1:Tensor, img2:Tensor, # grids, (B,N,C)
+def mvcl_loss(model, head:CellHead, img1:Tensor, img2:'Tensor|None', # grids, (B,N,C); img2 None: one image alone
               ids:Tensor, # a caption of each pair, (B,T)
               temperature:float=1.0, # the released code's; smaller looks harder at the likest negatives
               generator:'torch.Generator|None'=None) -> tuple: # loss, share of covered cells found
     "Masked Visual Contrastive Learning (paper section 3.2)."
     chosen = choose_cells(*img1.shape[:2], generator=generator).to(img1.device)
+    if img2 is None: chosen = chosen.any(1, keepdim=True)                                # (B,1,N)
     return contrast(cell_logits(*predict_cells(model, head, img1, img2, ids, chosen), temperature))
 
 # %% ../nbs/06_mvcl.ipynb #40a7860d
