@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := PYTHONUNBUFFERED=1 $(BIN)/python
 INSTALLED := .venv/installed
 
-.PHONY: demo test checkpoint lab readme clean
+.PHONY: demo test checkpoint expansion checkpoint-birds lab readme clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score
 	$(RUN) -m idc_nb.demo
@@ -17,6 +17,13 @@ test: $(INSTALLED)  ## notebooks and library agree, every notebook runs, pytest
 
 checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package (hours, resumable)
 	$(RUN) -m idc_nb.demo --checkpoint
+
+SEEDS ?= 3
+expansion: $(INSTALLED)  ## the four rows on what captions and labels of single photos add, SEEDS runs each (two minutes a run, resumable)
+	$(RUN) -m idc_nb.expansion --seeds $(SEEDS)
+
+checkpoint-birds: $(INSTALLED)  ## train and pack the checkpoint for birds (ten minutes, resumable)
+	$(RUN) -m idc_nb.expansion --checkpoint
 
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab index.ipynb

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'METRICS', 'ROWS', 'DATA', 'ANNOTATED', 'Birds', 'read_birds', 'new_model', 'learn_photos', 'learn_pairs',
-           'learn_to_speak', 'train', 'truth_share', 'scores', 'expansion_data', 'run', 'run_rows', 'main']
+           'learn_to_speak', 'train', 'truth_share', 'scores', 'expansion_data', 'run', 'run_rows', 'make_checkpoint',
+           'main']
 
 # %% ../nbs/14b_expansion.ipynb #9417f193
 import argparse, datetime, json, os, time
@@ -12,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import numpy as np
 import torch
-from .captioner import Captioner, save_captioner
+from .captioner import MODELS, Captioner, save_captioner
 from .demo import commit, machine
 from .finetune import Finetuning
 from .gic import Alternate, BirdPretraining, ClassPairs, PhotoBatches, photo_negatives
@@ -37,6 +38,8 @@ RECIPES = dict(paper_birds=(preset('paper_cub'), preset('paper_birds')),
                tiny=(replace(preset('paper_cub'), name='tiny_cub', pretrain=TrainConfig(240, 24, 1.5e-3), **_TINY),
                      replace(preset('paper_birds'), name='tiny_birds', start_from='tiny_cub', pretrain=TrainConfig(160, 16, 1.5e-3),
                              finetune=TrainConfig(320, 16, 2e-3, captions=2), validate_every=80, patience=50, select_after=0, **_TINY)))
+_longer = lambda p, pre, fine: replace(p, pretrain=replace(p.pretrain, steps=pre), finetune=fine and replace(p.finetune, steps=fine), validate_every=250)
+RECIPES['checkpoint'] = _longer(RECIPES['tiny'][0], 300, None), _longer(RECIPES['tiny'][1], 200, 1500)
 
 # %% ../nbs/14b_expansion.ipynb #b109f264
 @dataclass
@@ -132,7 +135,7 @@ def scores(c:Captioner, birds:Birds) -> tuple: # {metric or 'truth': per cent}, 
     s = per_cent(score({t.id: list(t.captions) for t in birds.test}, said))
     return {k: s[k] for k in METRICS} | dict(truth=truth_share(said, birds)), said
 
-# %% ../nbs/14b_expansion.ipynb #80258657
+# %% ../nbs/14b_expansion.ipynb #05ac4ac9
 #: row -> which expansions it uses
 ROWS = dict(b2w=dict(cub=False, nab=False), b2w_cub=dict(cub=True, nab=False), b2w_nab=dict(cub=False, nab=True), b2w_cub_nab=dict(cub=True, nab=True))
 DATA = dict(n_pairs=1500, per_species_cub=20, per_species_nab=20, seed=0)
@@ -145,19 +148,19 @@ def run(row:str, seed:int, annotated:int=ANNOTATED, recipe:str='tiny') -> tuple:
     "One row of the table with one seed."
     start = time.time()
     birds = read_birds(expansion_data(), annotated, **ROWS[row])
-    c = train(birds, RECIPES[recipe], project_data().parent / 'runs' / 'expansion' / f'{row}_{annotated}_{seed}', seed)
+    c = train(birds, RECIPES[recipe], project_data().parent / 'runs' / 'expansion' / f'{recipe}_{row}_{annotated}_{seed}', seed)
     found, said = scores(c, birds)
-    settings = dict(recipe=recipe, annotated=annotated, data=DATA, photos=len(birds.cub), labelled=len(birds.nab))
+    settings = dict(row=row, recipe=recipe, annotated=len(birds.train), data=DATA, photos=len(birds.cub), labelled=len(birds.nab))
     return dict(seed=seed, settings=settings, seconds=round(time.time() - start, 1), scores=found), c, said
 
-# %% ../nbs/14b_expansion.ipynb #05ac4ac9
+# %% ../nbs/14b_expansion.ipynb #fd4338b7
 def run_rows(seeds:int=3, path=None, rows=tuple(ROWS), annotated:int=ANNOTATED) -> dict:
     "All rows with seeds 0, 1, ..; runs that stand in the file are not repeated."
     path = Path(path or project_data().parent / 'results' / 'expansion.json')
-    out = read_json(path) if path.exists() else dict(rows={})
+    out, part = read_json(path) if path.exists() else {}, 'rows' if annotated == ANNOTATED else 'curve'
     for seed in range(seeds):
         for row in rows:
-            runs = out['rows'].setdefault(row, [])
+            runs = out.setdefault(part, {}).setdefault(row, [])
             if any(r['seed'] == seed and r['settings']['annotated'] == annotated for r in runs): continue
             runs.append(run(row, seed, annotated)[0])
             out |= dict(machine=machine(), date=str(datetime.date.today()), commit=commit(), recipe=json.loads(json.dumps([asdict(p) for p in RECIPES['tiny']])))
@@ -165,15 +168,26 @@ def run_rows(seeds:int=3, path=None, rows=tuple(ROWS), annotated:int=ANNOTATED) 
             print(row, seed, annotated, {k: round(v, 1) for k, v in runs[-1]['scores'].items()}, runs[-1]['seconds'], 's', flush=True)
     return out
 
-# %% ../nbs/14b_expansion.ipynb #fd4338b7
+# %% ../nbs/14b_expansion.ipynb #06a4eb79
+def make_checkpoint(path=None, seed:int=0):
+    "Train with all described pairs and both expansions, and pack the result as the checkpoint for birds."
+    kept, c, _ = run('b2w_cub_nab', seed, None, 'checkpoint')
+    c.about |= dict(machine=machine(), date=str(datetime.date.today()), **kept)
+    save_captioner(c, path or MODELS['mini_birds'])
+    write_json(project_data().parent / 'results' / 'checkpoint_birds.json', c.about, indent=1)
+    print({k: round(v, 1) for k, v in kept['scores'].items()}, kept['seconds'], 's')
+
+# %% ../nbs/14b_expansion.ipynb #794c9614
 def main(argv=None):
     "The command line behind `make expansion`."
     parser = argparse.ArgumentParser(prog='idc_nb.expansion', description=main.__doc__)
     parser.add_argument('--seeds', type=int, default=3, help='runs of each row')
     parser.add_argument('--annotated', type=int, default=ANNOTATED, help='described training pairs')
+    parser.add_argument('--checkpoint', action='store_true', help='train and pack the checkpoint for birds')
     parser.add_argument('--rows', nargs='+', choices=list(ROWS), default=list(ROWS))
     args = parser.parse_args(argv)
     torch.set_num_threads(1)   # tiny tensors: a second thread costs more than it gives
+    if args.checkpoint: return make_checkpoint()
     run_rows(args.seeds, rows=args.rows, annotated=args.annotated)
 
 if __name__ == '__main__' and '__file__' in globals(): main()

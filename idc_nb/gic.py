@@ -6,14 +6,13 @@
 __all__ = ['PhotoBatches', 'photo_negatives', 'ClassPairs', 'Alternate', 'BirdPretraining', 'see_photos']
 
 # %% ../nbs/14_gic.ipynb #afa10366
-from itertools import product
 import numpy as np
 import torch
 from torch import Tensor
 import torch.nn.functional as F
 from .fgvc import ClassHeads, fgvc_losses, look
 from .grid import FeatureStore
-from .negatives import build_negatives, tidy
+from .negatives import build_negatives
 from .pairs import BIRDS, Triplet
 from .pretrain import PairBatches, Pretraining, TaskBatches
 
