@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := PYTHONUNBUFFERED=1 $(BIN)/python
 INSTALLED := .venv/installed
+SEEDS ?= 3
 
-.PHONY: demo test bench checkpoint ablation lab readme clean
+.PHONY: demo test bench checkpoint ablation expansion checkpoint-birds lab readme clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score
 	$(RUN) -m idc_nb.demo
@@ -22,7 +23,13 @@ checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the p
 	$(RUN) -m idc_nb.demo --checkpoint
 
 ablation: $(INSTALLED)  ## train and score the six rows of the ablation with SEEDS seeds (hours, resumable)
-	$(RUN) -m idc_nb.results --seeds $(or $(SEEDS),3)
+	$(RUN) -m idc_nb.results --seeds $(SEEDS)
+
+expansion: $(INSTALLED)  ## the four rows on what captions and labels of single photos add, SEEDS runs each (two minutes a run, resumable)
+	$(RUN) -m idc_nb.expansion --seeds $(SEEDS)
+
+checkpoint-birds: $(INSTALLED)  ## train and pack the checkpoint for birds (ten minutes, resumable)
+	$(RUN) -m idc_nb.expansion --checkpoint
 
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab index.ipynb

@@ -71,7 +71,7 @@ def contrast(logits:Tensor, # (M,M+U), the right answers on the diagonal
     total = F.cross_entropy(logits.float(), right, reduction='sum')
     return total / even_count(torch.tensor(len(logits), device=logits.device)), (logits.argmax(1) == right).float().mean()
 
-def mvcl_loss(model, head:CellHead, img1:Tensor, img2:Tensor, # grids, (B,N,C)
+def mvcl_loss(model, head:CellHead, img1:Tensor, img2:'Tensor|None', # grids, (B,N,C); img2 None: one image alone
               ids:Tensor, # a caption of each pair, (B,T)
               temperature:float=1.0, # the released code's; smaller looks harder at the likest negatives
               generator:'torch.Generator|None'=None,
@@ -79,6 +79,7 @@ def mvcl_loss(model, head:CellHead, img1:Tensor, img2:Tensor, # grids, (B,N,C)
              ) -> tuple: # loss, share of covered cells found
     "Masked Visual Contrastive Learning (paper section 3.2)."
     chosen = choose_cells(*img1.shape[:2], generator=generator).to(img1.device)
+    if img2 is None: chosen = chosen.any(1, keepdim=True)                                # (B,1,N)
     said, truth, others = predict_cells(model, head, img1, img2, ids, chosen)
     if gather: others = torch.cat([others, gather(truth), gather(others)])
     return contrast(cell_logits(said, truth, others, temperature))

@@ -107,8 +107,8 @@ class Stage(L.LightningModule):
         self.model, self.c = model, config
 
     def configure_optimizers(self): # AdamW; biases, norms and embeddings' scales do not decay
-        decay = [p for p in self.model.parameters() if p.ndim > 1]
-        rest = [p for p in self.model.parameters() if p.ndim <= 1]
+        decay = [p for p in self.parameters() if p.ndim > 1]
+        rest = [p for p in self.parameters() if p.ndim <= 1]
         groups = [dict(params=decay, weight_decay=self.c.weight_decay), dict(params=rest, weight_decay=0.)]
         optimiser = torch.optim.AdamW(groups, self.c.lr, betas=(0.9, 0.98), fused=not self.c.clip)   # in mixed precision Lightning cannot clip a fused one
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(self.c, step))
