@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'METRICS', 'ROWS', 'DATA', 'ANNOTATED', 'Birds', 'read_birds', 'new_model', 'learn_photos', 'learn_pairs',
-           'learn_to_speak', 'train', 'truth_share', 'scores', 'expansion_data', 'run', 'run_rows', 'make_checkpoint',
-           'main']
+           'learn_to_speak', 'train', 'truth_share', 'scores', 'blind', 'expansion_data', 'run', 'run_rows',
+           'make_checkpoint', 'main']
 
 # %% ../nbs/14b_expansion.ipynb #9417f193
 import argparse, datetime, json, os, time
@@ -129,11 +129,15 @@ def truth_share(said:dict, birds:Birds) -> float: # {id: paragraph} of test pair
         right += len(v.right); all_ += len(v.right) + len(v.wrong) + len(v.unread)
     return 100 * right / max(1, all_)
 
-def scores(c:Captioner, birds:Birds) -> tuple: # {metric or 'truth': per cent}, {id: paragraph}
-    "What the captioner says of the test pairs, and how good it is."
-    said = say_share(c.model, c.vocab, birds.test, birds.store, max_len=c.about['max_len'])
+def scores(said:dict, birds:Birds) -> dict: # {id: paragraph} of the test pairs -> {metric or 'truth': per cent}
+    "How good are these paragraphs?"
     s = per_cent(score({t.id: list(t.captions) for t in birds.test}, said))
-    return {k: s[k] for k in METRICS} | dict(truth=truth_share(said, birds)), said
+    return {k: s[k] for k in METRICS} | dict(truth=truth_share(said, birds))
+
+def blind(birds:Birds, seed:int=0) -> dict: # {id: paragraph}
+    "What a speaker who sees nothing says: paragraphs that people wrote, each of another pair than it is given to."
+    order = np.random.default_rng(seed).permutation(len(birds.test))
+    return {birds.test[i].id: birds.test[j].captions[0] for i, j in zip(order, np.roll(order, 1))}
 
 # %% ../nbs/14b_expansion.ipynb #05ac4ac9
 #: row -> which expansions it uses
@@ -149,15 +153,16 @@ def run(row:str, seed:int, annotated:int=ANNOTATED, recipe:str='tiny') -> tuple:
     start = time.time()
     birds = read_birds(expansion_data(), annotated, **ROWS[row])
     c = train(birds, RECIPES[recipe], project_data().parent / 'runs' / 'expansion' / f'{recipe}_{row}_{annotated}_{seed}', seed)
-    found, said = scores(c, birds)
+    said = say_share(c.model, c.vocab, birds.test, birds.store, max_len=c.about['max_len'])
     settings = dict(row=row, recipe=recipe, annotated=len(birds.train), data=DATA, photos=len(birds.cub), labelled=len(birds.nab))
-    return dict(seed=seed, settings=settings, seconds=round(time.time() - start, 1), scores=found), c, said
+    return dict(seed=seed, settings=settings, seconds=round(time.time() - start, 1), scores=scores(said, birds)), c, said
 
 # %% ../nbs/14b_expansion.ipynb #fd4338b7
 def run_rows(seeds:int=3, path=None, rows=tuple(ROWS), annotated:int=ANNOTATED) -> dict:
     "All rows with seeds 0, 1, ..; runs that stand in the file are not repeated."
     path = Path(path or project_data().parent / 'results' / 'expansion.json')
     out, part = read_json(path) if path.exists() else {}, 'rows' if annotated == ANNOTATED else 'curve'
+    if 'blind' not in out: out['blind'] = scores(blind(b := read_birds(expansion_data())), b)
     for seed in range(seeds):
         for row in rows:
             runs = out.setdefault(part, {}).setdefault(row, [])
