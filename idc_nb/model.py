@@ -99,7 +99,7 @@ class DifferenceModel(nn.Module):
         self.word_head = nn.Linear(c.dim, c.vocab)
         self.judge = nn.Linear(2 * c.dim, 2)
         self.register_buffer('pair_mask', other_image_mask(c.cells) if c.matcher else None, persistent=False)
-        if c.matcher: born_matching(self.pair_encoder.layers[0].attention)
+        if c.matcher and c.pair_layers: born_matching(self.pair_encoder.layers[0].attention)
 
     def perceive(self, img1, img2=None): # each image read alone: (B, 2(N+1), d); of one image (B, N+2, d), a bare [IMG2] behind it
         first = self.single_encoder(self.embed.image(img1))[0]
