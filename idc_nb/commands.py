@@ -143,11 +143,11 @@ def _new_stage(a, preset, c, store, vocab, out): # a stage with a model that is 
     from idc_nb.finetune import Finetuning
     from idc_nb.inputs import whiten
     from idc_nb.model import DifferenceModel
-    from idc_nb.pretrain import Pretraining, newest_checkpoint
+    from idc_nb.pretrain import TASKS, Pretraining, newest_checkpoint
     torch.manual_seed(a.seed)
     model, paper = DifferenceModel(preset.config(store.grids.shape[2], len(vocab))), preset.name.startswith('paper')
     if not paper: whiten(model.embed, store.sample_cells())
-    if a.stage == 'pretrain': return Pretraining(model, c, keep_eyes=not paper)
+    if a.stage == 'pretrain': return Pretraining(model, c, resting=() if paper else tuple(TASKS))
     before = a.start_from or newest_checkpoint(out / 'pretrain')
     if before: _start_from(model, before)
     _say(f'starting from {before}' if before else 'starting from an untrained model (no pretrain/ in --out, no --start-from)')

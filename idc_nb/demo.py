@@ -26,7 +26,7 @@ from .presets import preset
 from .pretrain import TASKS, PairBatches, Pretraining, TaskBatches, TrainConfig, fit
 from .vocab import Vocab
 from .world.language import is_true
-from .world.mini import make_mini_clevr, write_json
+from .world.mini import FOLDERS, make_mini_clevr, write_json
 from .world.scenes import from_dict
 
 # %% ../nbs/18_demo.ipynb #d466ea6a
@@ -45,11 +45,13 @@ class Recipe:
     judge_weight: float       # of the judge's loss beside the words'; 0: no judging
     tasks: dict               # of pre-training, task -> weight; {}: no pre-training
     temperature: float = TINY.fda_temperature  # of MVCL and FDA
+    resting: tuple = tuple(TASKS)    # pre-training tasks that do not train the image difference encoder
+    pictures: tuple = ('before', 'after', 'distractor')  # of each record, to make training pairs of
     jitter: float = 1.0
 
-DEMO = Recipe('demo', 3000, 0, {}, TINY.pretrain, TINY.finetune, judge_steps=500, judge_weight=0.5, tasks=TINY.tasks)
+DEMO = Recipe('demo', 4000, 0, {}, TINY.pretrain, TINY.finetune, judge_steps=500, judge_weight=0.5, tasks=TINY.tasks)
 CHECKPOINT = replace(DEMO, name='checkpoint', n_scenes=16000, pretrain=replace(TINY.pretrain, steps=200), tasks=dict(mlm=1),
-                     finetune=replace(TINY.finetune, steps=18000, lr=1.5e-3), judge_steps=700)
+                     finetune=replace(TINY.finetune, steps=18000, lr=1.5e-3), judge_steps=700, pictures=tuple(FOLDERS))
 
 # %% ../nbs/18_demo.ipynb #e32eda31
 @contextmanager
@@ -78,9 +80,9 @@ def new_model(recipe:Recipe, store:FeatureStore, vocab:Vocab, seed:int) -> Diffe
     return model
 
 # %% ../nbs/18_demo.ipynb #976e082f
-def training_pairs(root) -> list: # of `Triplet`
-    "The official and the further pairs of the train split; distractors twice."
-    triplets = read_clevr_change(root, 'train') + read_more_pairs(root)
+def training_pairs(root, pictures=None) -> list: # of `Triplet`
+    "The official and the further pairs of the train split; pairs without a change twice."
+    triplets = read_clevr_change(root, 'train') + read_more_pairs(root, pictures=pictures)
     return triplets + [t for t in triplets if not t.changed]
 
 # %% ../nbs/18_demo.ipynb #981f7c8b
@@ -95,12 +97,12 @@ def pretraining_batches(recipe:Recipe, root, store, vocab, c:TrainConfig) -> Tas
 
 def train(recipe:Recipe, root, store:FeatureStore, seed:int, folder) -> tuple: # Captioner, seconds of the stages
     "Pre-train and fine-tune. A run that was stopped goes on."
-    triplets, seconds, folder = training_pairs(root), {}, Path(folder)
+    triplets, seconds, folder = training_pairs(root, recipe.pictures), {}, Path(folder)
     vocab = Vocab.build(c for t in triplets for c in t.captions)
     model, pre, fine = new_model(recipe, store, vocab, seed), replace(recipe.pretrain, seed=seed), replace(recipe.finetune, seed=seed)
     with clock(folder / 'pretrain' / 'seconds.json', seconds, 'pretrain'):
         if recipe.tasks:
-            stage = Pretraining(model, pre, keep_eyes=True, t1=recipe.temperature, t2=recipe.temperature)
+            stage = Pretraining(model, pre, recipe.resting, t1=recipe.temperature, t2=recipe.temperature)
             fit(stage, pretraining_batches(recipe, root, store, vocab, pre), folder / 'pretrain')
     with clock(folder / 'finetune' / 'seconds.json', seconds, 'finetune'):
         stage = Finetuning(model, fine, judge_weight=recipe.judge_weight, judge_steps=recipe.judge_steps)

@@ -118,13 +118,17 @@ def lesson_data() -> Path: # a folder in the official layout
 
 # %% ../nbs/00_pairs.ipynb #666b1584
 def read_more_pairs(root, # a folder made by `make_mini_clevr`
-                    split:str='train', seed:int=0) -> list: # of `Triplet`, ten for each id
-    "The further pairs of made data: every other two of a record's four pictures, forwards and backwards."
-    from idc_nb.world.mini import image_path, more_pairs
+                    split:str='train', seed:int=0,
+                    pictures:'tuple|None'=None, # keys of `world.mini.FOLDERS` to use; None: all four
+                   ) -> list: # of `Triplet`, ten for each id (of three pictures four)
+    "The further pairs of made data: every other two of a record's pictures, forwards and backwards."
+    from idc_nb.world.mini import FOLDERS, image_path, more_pairs
+    pictures = set(pictures or FOLDERS)
     root = Path(root); scenes, triplets = read_json(root / 'scenes.json'), []
     for i in _ids(root, split):
         record = _get(scenes, f'CLEVR_default_{i:06d}.png', root / 'scenes.json')
         for a, b, kind, said in more_pairs(record, np.random.default_rng([seed, i])):
+            if not {a, b} <= pictures: continue
             img1, img2 = (str(image_path(root, w, i)) for w in (a, b))
             triplets.append(Triplet(f'{a}_{b}_{i:06d}', img1, img2, tuple(said), kind or DISTRACTOR))
     return triplets

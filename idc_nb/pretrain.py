@@ -163,18 +163,19 @@ class TaskBatches(PairBatches):
 class Pretraining(Stage):
     "Pre-training by the tasks of the batches (paper section 3.2)."
     def __init__(self, model, config:TrainConfig,
-                 keep_eyes:bool=False, # MLM does not train the image difference encoder
+                 resting:tuple=(), # tasks that do not train the image difference encoder
                  t1:float=1.0, t2:float=1.0, # temperatures of MVCL and FDA
                  gather=None): # `from_others` (`15_gpu`): MVCL's negatives from all processes
         super().__init__(model, config)
-        self.head, self.keep_eyes, self.t1, self.t2, self.gather = CellHead(model.config), keep_eyes, t1, t2, gather
+        self.head, self.resting, self.t1, self.t2, self.gather = CellHead(model.config), resting, t1, t2, gather
 
     def loss(self, batch):
-        loss, figures = getattr(self, batch['task'])(batch['img1'], batch['img2'], batch)
+        with resting_eyes(self.model, batch['task'] in self.resting):
+            loss, figures = getattr(self, batch['task'])(batch['img1'], batch['img2'], batch)
         return loss, {f"{batch['task']}_{k}": v for k, v in figures.items()}
 
     def mlm(self, img1, img2, batch):
-        with resting_eyes(self.model, self.keep_eyes): loss, accuracy = mlm_loss(self.model, img1, img2, batch['ids'])
+        loss, accuracy = mlm_loss(self.model, img1, img2, batch['ids'])
         return loss, dict(loss=loss.detach(), accuracy=accuracy)
 
     def mvcl(self, img1, img2, batch):

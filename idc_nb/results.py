@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from .demo import DEMO, Recipe, commit, machine, prepare, score_models, train
 from .pairs import project_data, read_clevr_change, read_json
-from .world.mini import write_json
+from .world.mini import FOLDERS, write_json
 
 # %% ../nbs/20_results.ipynb #bf3bd943
-ABLATION = replace(DEMO, pretrain=replace(DEMO.pretrain, steps=400),
-                   finetune=replace(DEMO.finetune, steps=1500, warmup=500), judge_steps=300)
+ABLATION = replace(DEMO, name='ablation', n_scenes=3000, resting=('mlm',), pictures=tuple(FOLDERS), pretrain=replace(DEMO.pretrain, steps=400),
+                   finetune=replace(DEMO.finetune, steps=2000, warmup=500), judge_steps=300)
 
 #: row -> what differs from the whole recipe
 ROWS = dict(none=dict(tasks={}),

@@ -68,7 +68,7 @@ if __name__ == '__main__':
     idc_nb.mlm.mask_words, idc_nb.mvcl.choose_cells = by_word, seven
     for task in ('mlm', 'mvcl'):
         torch.manual_seed(0)
-        stage = Pretraining(DifferenceModel(config(vocab)), TrainConfig(2, 6, 2e-3, warmup=3), keep_eyes=task == 'mlm', gather=from_others)
+        stage = Pretraining(DifferenceModel(config(vocab)), TrainConfig(2, 6, 2e-3, warmup=3), resting=('mlm',), gather=from_others)
         train(task, stage, TaskBatches(triplets, store, vocab, 6, 2, tasks={task: 1}))
     # the mix: which task each rank got
     false = {t.id: [Negative('the red ball has gone', KINDS[0])] * 2 for t in triplets}
