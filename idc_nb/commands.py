@@ -144,10 +144,11 @@ def _new_stage(a, preset, c, store, vocab, out): # a stage with a model that is 
     from idc_nb.inputs import whiten
     from idc_nb.model import DifferenceModel
     from idc_nb.pretrain import TASKS, Pretraining, newest_checkpoint
+    from idc_nb.train import from_others
     torch.manual_seed(a.seed)
     model, paper = DifferenceModel(preset.config(store.grids.shape[2], len(vocab))), preset.name.startswith('paper')
     if not paper: whiten(model.embed, store.sample_cells())
-    if a.stage == 'pretrain': return Pretraining(model, c, resting=() if paper else tuple(TASKS))
+    if a.stage == 'pretrain': return Pretraining(model, c, () if paper else tuple(TASKS), preset.mvcl_temperature, preset.fda_temperature, from_others if a.gather else None)
     before = a.start_from or newest_checkpoint(out / 'pretrain')
     if before: _start_from(model, before)
     _say(f'starting from {before}' if before else 'starting from an untrained model (no pretrain/ in --out, no --start-from)')
@@ -184,12 +185,21 @@ def _train_parser():
     p.add_argument('--accelerator', default='auto', help='cpu, gpu, mps or auto (default)')
     p.add_argument('--precision', default='32-true', choices=('32-true', 'bf16-mixed', '16-mixed'), help='bf16-mixed is faster on newer GPUs (default 32-true)')
     p.add_argument('--strategy', default='auto', help="Lightning's: auto (ddp for several devices), fsdp")
+    p.add_argument('--gather', action='store_true', help="MVCL's negatives from all devices (default: each device its own, as in plain data-parallel training)")
     p.add_argument('--compile', action='store_true', help='compile the encoders: slow first step, faster later ones')
     p.add_argument('--workers', type=int, default=0, help='processes that read batches ahead (default 0)')
     p.add_argument('--logger', choices=('csv', 'tensorboard'), default='csv')
     return p
 
 # %% ../nbs/19_commands.ipynb #c92d80df
+def _batches(a, preset, c, triplets, store, vocab):
+    from idc_nb.negatives import build_negatives
+    from idc_nb.pretrain import PairBatches, TaskBatches
+    common = (triplets, store, vocab, c.batch, c.steps, a.seed, c.captions, preset.max_len, c.mirrored)
+    if a.stage == 'finetune': return PairBatches(*common)
+    negatives = build_negatives({t.id: t.captions for t in triplets}, preset.negatives, seed=a.seed) if 'fda' in preset.tasks else None
+    return TaskBatches(*common, tasks=preset.tasks, negatives=negatives)
+
 def _open_store(a):
     from idc_nb.grid import DEFAULT, FeatureStore
     folder = Path(a.features or store_folder(a.data, a.backbone or DEFAULT))
@@ -222,9 +232,9 @@ def idc_train(argv=None): # exit code
     out = Path(a.out or f'runs/{preset.name}_{a.seed}'); folder = out / a.stage
     _remember(folder / 'settings.json', dict(preset=preset.name, stage=a.stage, **asdict(c), backbone=store.backbone, precision=a.precision, pairs=len(triplets)))
     vocab = _vocab(out / 'vocab.json', triplets)
-    from idc_nb.pretrain import PairBatches, fit
+    from idc_nb.pretrain import fit
     from idc_nb.train import compile_stacks
-    batches = PairBatches(triplets, store, vocab, c.batch, c.steps, a.seed, c.captions, preset.max_len, c.mirrored)
+    batches = _batches(a, preset, c, triplets, store, vocab)
     stage = _new_stage(a, preset, c, store, vocab, out)
     if a.compile: compile_stacks(stage.model)
     _say(f'{a.stage} of {preset.name}: {len(triplets):,} pairs, {len(vocab)} words, {sum(p.numel() for p in stage.model.parameters()) / 1e6:.1f} M weights; {folder}')
