@@ -110,7 +110,8 @@ class Verdict:
 
 def is_true(text:str, *birds:Species) -> Verdict: # one bird or two; never raises, whatever the string
     "Judge a caption of a bird, or a paragraph on two, claim by claim."
-    text = re.sub(r'\banimal\s+([12])\b', r'animal\1', text.lower()).replace("'s", " 's ")
+    text = re.sub(r'\banimal\s+([12])\b', r'animal\1', text.lower())
+    text = re.sub(r"\s*['’]\s*s\b", " 's ", text)     # also where the text was cut into tokens
     who, noun, claims, unread = tuple(range(len(birds))), 'bird', [], []
     for piece in _cuts.split(text):
         words = re.sub(r'\b(?:than|compared to)\s+animal[12]\b', ' ', piece).split()
