@@ -3,8 +3,8 @@ import pytest
 from kills import compare, killed, whole
 
 
-@pytest.mark.parametrize('what, size', [('train', 40), ('features', 64)])
+@pytest.mark.parametrize('what, size', [('train', 40), ('features', 96)])
 def test_killed(what, size, tmp_path):
     whole(what, tmp_path / 'alone', size)
-    assert killed(what, tmp_path / 'hit', 3, 7, 0, size) == 3
+    assert killed(what, tmp_path / 'hit', 3, 6, 0, size) == 3
     compare(what, tmp_path / 'alone', tmp_path / 'hit')
