@@ -8,15 +8,16 @@ __all__ = ['greedy', 'beam_search']
 # %% ../nbs/11_decode.ipynb #92d72052
 import torch
 from torch import Tensor
+from .model import Room
 from .vocab import BOS, EOS, MASK
 
 # %% ../nbs/11_decode.ipynb #20e582c3
-def _next(model, past, ids): # (B,T) words so far, all but the last in `past` -> scores of the next (B,V), `past` with the last
+def _next(model, past, ids): # (B,T) words so far, all but the last in `past` -> scores of the next (B,V); adds the last to `past`
     place, ask = torch.tensor([ids.shape[1] - 1], device=ids.device), torch.full_like(ids[:, -1:], MASK)
     text = torch.cat([model.embed.text(ids[:, -1:], place), model.embed.text(ask, place + 1)], 1)           # (B,2,d)
-    y, new = model.cross_encoder(text, _sees_itself(past[0][0].shape[2], ids.device), past, asks=[1])
-    past = [tuple(torch.cat([old, n[:, :, :1]], 2) for old, n in zip(*kv)) for kv in zip(past, new)]        # the word stays
-    return model.word_head(y[:, 0]), past
+    y, _ = model.cross_encoder(text, _sees_itself(past[0].taken, ids.device), past, asks=[1])
+    for room in past: room.taken += 1                                    # the word stays, the [MASK] will be overwritten
+    return model.word_head(y[:, 0])
 
 def _sees_itself(n, device): # (2, n+2): the word does not see the [MASK]
     mask = torch.ones(2, n + 2, dtype=torch.bool, device=device)
@@ -30,16 +31,14 @@ def greedy(model, # a `DifferenceModel` in eval mode
           ) -> tuple: # ids (B,T), T <= max_len, EOS to the end of a row that has ended; probability of a change (B,)
     "Greedy decoding with [MASK]. Stops when every caption has said EOS."
     h, past = model.read_images(img1, img2, asks=model.summaries)        # keys of both images, (B,h,2(N+1),d/h) a layer
-    ids = torch.full((len(h), 1), BOS, device=h.device)
+    past, ids = [Room(kv, max_len) for kv in past], torch.full((len(h), 1), BOS, device=h.device)
     for _ in range(max_len - 1):
-        scores, past = _next(model, past, ids)
+        scores = _next(model, past, ids)
         ids = torch.cat([ids, scores.argmax(-1).where(ids[:, -1] != EOS, EOS)[:, None]], 1)
         if (ids[:, -1] == EOS).all(): break
     return ids, model.judge_logits(h).softmax(-1)[:, 1]
 
 # %% ../nbs/11_decode.ipynb #f8d7e361
-def _rows(past, row): return [tuple(x[row] for x in kv) for kv in past]
-
 def _settled(total, length, ended, alpha, longest): # (B,W) each -> (B,) no beginning can overtake the best ended caption
     best = (total / length**alpha).masked_fill(~ended, -torch.inf).amax(1)
     return best >= (total / longest**alpha).masked_fill(ended, -torch.inf).amax(1)
@@ -55,18 +54,20 @@ def beam_search(model, # a `DifferenceModel` in eval mode
     if beams < 1 or penalty < 0: raise ValueError(f'beams={beams}, penalty={penalty}: expected at least 1, and at least 0')
     h, past = model.read_images(img1, img2, asks=model.summaries)
     B, W, pair = len(h), beams, torch.arange(len(h), device=h.device)[:, None]
-    past = _rows(past, pair.expand(B, W).flatten())
+    past = [Room([x.repeat_interleave(W, 0) for x in kv], max_len) for kv in past]
+    images = past[0].taken                                                                 # elements of the images
     ids, length = torch.full((B * W, 1), BOS, device=h.device), torch.zeros(B, W, device=h.device)
     total = torch.tensor([0.] + [-torch.inf] * (W - 1), device=h.device).repeat(B, 1)    # at the start all beginnings are one
     for _ in range(max_len - 1):
-        scores, past = _next(model, past, ids)
+        scores = _next(model, past, ids)
         ended, p = ids[:, -1:] == EOS, scores.log_softmax(-1)                          # (BW,1), (BW,V)
         stay = torch.full_like(p, -torch.inf).index_fill(1, torch.tensor([EOS], device=p.device), 0.)
         total = total[..., None] + p.where(~ended, stay).view(B, W, -1)                # (B,W,V)
         length = length + ~ended.view(B, W)
         best = (total / length[..., None]**penalty).flatten(1).topk(W).indices         # (B,W) of WV, the best first
         row, word = (best // total.shape[2] + pair * W).flatten(), best % total.shape[2]
-        ids, past = torch.cat([ids[row], word.view(-1, 1)], 1), _rows(past, row)
+        ids = torch.cat([ids[row], word.view(-1, 1)], 1)
+        for x in (x for room in past for x in room.kv): x[:, :, images:] = x[row, :, images:]  # words move, a pair's images are the same
         total, length = total.flatten(1).gather(1, best), length.flatten()[row].view(B, W)
         if _settled(total, length, word == EOS, penalty, max_len - 1).all(): break
     score = total[:, 0] / length[:, 0]**penalty
