@@ -140,7 +140,7 @@ def _vocab(path, triplets): # written once, so that a continued run has the same
 
 def _new_stage(a, preset, c, store, vocab, out): # a stage with a model that is new, or comes from the stage before
     import torch
-    from idc_nb.finetune import Finetuning
+    from idc_nb.finetune import Finetuning, masked_word_loss
     from idc_nb.inputs import whiten
     from idc_nb.model import DifferenceModel
     from idc_nb.pretrain import TASKS, Pretraining, newest_checkpoint
@@ -153,7 +153,7 @@ def _new_stage(a, preset, c, store, vocab, out): # a stage with a model that is 
     if before: _start_from(model, before)
     _say(f'starting from {before}' if before else 'starting from an untrained model (no pretrain/ in --out, no --start-from)')
     judge = 'birds' not in preset.name                                        # distractors exist on CLEVR-Change only
-    return Finetuning(model, c, 'masked', float(judge)) if paper else Finetuning(model, c, judge_weight=.5, judge_steps=min(500, c.steps // 6))
+    return Finetuning(model, c, masked_word_loss, float(judge)) if paper else Finetuning(model, c, judge_weight=.5, judge_steps=min(500, c.steps // 6))
 
 def _start_from(model, path): # weights of the stage before; heads that one of the two lacks are left as they are
     import torch

@@ -22,7 +22,7 @@ def summaries(model, images:Tensor, # a pair's elements from `model.images` for 
     text = torch.cat([model.embed.summary(TEXT_CLS, len(ids)), model.embed.text(ids)], 1)      # (R,1+T,d)
     n = images.shape[1]                                                                        # 2(N+1)
     mask = None if see_pad else F.pad(ids != PAD, (n + 1, 0), value=True)[:, None, None]       # (R,1,1,2(N+1)+1+T)
-    asks = [0, 1 + model.config.cells, n]                                                      # [IMG1], [IMG2], [CLS]
+    asks = [*model.summaries, n]                                                               # [IMG1], [IMG2], [CLS]
     return model.cross_encoder(torch.cat([images, text], 1), mask, asks=asks)[0].unbind(1)
 
 def fda_similarities(model, img1:Tensor, img2:Tensor, # grids, (B,N,C)

@@ -83,12 +83,12 @@ def set_dropout(model, p:float):
         if isinstance(m, torch.nn.Dropout): m.p = p
 
 class Finetuning(Stage):
-    "Words and judging. `words` is 'masked' (the paper's 15 %) or 'queries' (a [MASK] at every place)."
-    def __init__(self, model, config:TrainConfig, words:str='queries', judge_weight:float=1.0, judge_steps:int=0):
+    "Words and judging (paper section 3.4)."
+    def __init__(self, model, config:TrainConfig,
+                 word_loss=query_word_loss, # or `masked_word_loss`, the paper's 15 %
+                 judge_weight:float=1.0, judge_steps:int=0): # of the judge's loss; steps that ask the judge alone
         super().__init__(model, config)
-        losses = dict(masked=masked_word_loss, queries=query_word_loss)
-        if words not in losses: raise ValueError(f'words={words!r}: expected one of {list(losses)}')
-        self.word_loss, self.judge_weight, self.judge_steps = losses[words], judge_weight, judge_steps
+        self.word_loss, self.judge_weight, self.judge_steps = word_loss, judge_weight, judge_steps
 
     def loss(self, batch):
         judge_alone = self.global_step < self.judge_steps

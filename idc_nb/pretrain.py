@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from .grid import BACKBONES, FeatureStore, Spec, mirror
-from .fda import fda_similarities, ranking_loss
+from .fda import fda_similarities, ranking_loss, wins_by_kind
 from .mlm import IGNORE, mask_words, mlm_logits, mlm_loss
 from .mvcl import CellHead, mvcl_loss
 from .negatives import KINDS
@@ -184,8 +184,8 @@ class Pretraining(Stage):
 
     def fda(self, img1, img2, batch):
         sims = fda_similarities(self.model, img1, img2, batch['ids'])                        # (B,1+n)
-        won = (sims[:, :1] > sims[:, 1:]).float()                                            # (B,n) against each negative
-        by_kind = {k: won[batch['kinds'] == i].mean() for i, k in enumerate(KINDS) if (batch['kinds'] == i).any()}
+        won = wins_by_kind(sims, batch['kinds'], len(KINDS))                                 # (kinds,), nan where there is none
+        by_kind = {k: w for k, w in zip(KINDS, won) if not w.isnan()}
         loss, accuracy = ranking_loss(sims, self.t2)
         return loss, dict(loss=loss.detach(), accuracy=accuracy, **by_kind)
 

@@ -6,12 +6,13 @@
 __all__ = ['SPECIALS', 'PAD', 'BOS', 'EOS', 'UNK', 'CLS', 'MASK', 'words_of', 'Vocab', 'pad_ids', 'save_vocab', 'load_vocab']
 
 # %% ../nbs/01_vocab.ipynb #b6493c2b
-import json, os, re
+import re
 from collections import Counter
 from pathlib import Path
 import torch
 from torch import Tensor
 from .pairs import read_json
+from .world.mini import write_json
 
 # %% ../nbs/01_vocab.ipynb #2cc03dcc
 SPECIALS = '<pad>', '<bos>', '<eos>', '<unk>', '<cls>', '<mask>'
@@ -58,10 +59,8 @@ def pad_ids(rows) -> Tensor: # (B,T) int64, T = the longest row
 
 # %% ../nbs/01_vocab.ipynb #79e13d78
 def save_vocab(vocab:Vocab, path):
-    "Write {word: id} as JSON, to a temporary name first."
-    part = Path(f'{path}.part')
-    part.write_text(json.dumps(vocab.ids))
-    os.replace(part, path)
+    "Write {word: id} as JSON, whole or not at all."
+    write_json(path, vocab.ids)
 
 def load_vocab(path) -> Vocab:
     "Read {word: id}, ours or the released dict.json (<PAD>, <BOS> ...). A ValueError says which special token or id is not where it should be."

@@ -98,7 +98,7 @@ def test_shapes_of_the_listed_arrays(folder, name):
     assert {k: a[k].shape for k in LISTED[name]} == LISTED[name]
 
 
-@pytest.mark.parametrize('name,array', [('bird_pretrain', 'nabirds_match_loss'), ('bird_finetune', 'greedy_ids')])
+@pytest.mark.parametrize('name,array', [('bird_pretrain', 'nabirds_match_loss'), ('cub_pretrain', 'mvm_neg'), ('bird_finetune', 'greedy_ids'), ('clver_finetune_49', 'itm_loss')])
 def test_a_difference_is_told(folder, tmp_path, capsys, name, array):
     for f in folder.iterdir(): (tmp_path / f.name).symlink_to(f)
     a = dict(np.load(folder / f'{name}.npz')); a[array] = a[array] + (1 if a[array].dtype == np.int64 else np.float32(1e-2))
