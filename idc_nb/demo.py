@@ -46,8 +46,9 @@ class Recipe:
     tasks: dict               # of pre-training, task -> weight; {}: no pre-training
     temperature: float = TINY.fda_temperature  # of MVCL and FDA
     resting: tuple = tuple(TASKS)    # pre-training tasks that do not train the image difference encoder
-    pictures: tuple = ('before', 'after', 'distractor')  # of each record, to make training pairs of
+    pictures: tuple = ('before', 'after', 'distractor')  # of each record
     jitter: float = 1.0
+    again: 'TrainConfig|None' = None  # a second round of fine-tuning, with a schedule of its own
 
 DEMO = Recipe('demo', 4000, 0, {}, TINY.pretrain, TINY.finetune, judge_steps=500, judge_weight=0.5, tasks=TINY.tasks)
 CHECKPOINT = replace(DEMO, name='checkpoint', n_scenes=16000, pretrain=replace(TINY.pretrain, steps=200), tasks=dict(mlm=1),
@@ -67,7 +68,7 @@ def prepare(recipe:Recipe) -> tuple: # data folder, feature store, seconds of re
     "Data and grids; what is there already is used."
     root, seconds = project_data() / recipe.name, {}
     with clock(root / 'seconds' / 'render.json', seconds, 'render'):
-        make_mini_clevr(root, recipe.n_scenes, recipe.data_seed, jitter=recipe.jitter)
+        make_mini_clevr(root, recipe.n_scenes, recipe.data_seed, jitter=recipe.jitter, pictures=recipe.pictures)
     with clock(root / 'seconds' / 'features.json', seconds, 'features'):
         store = made_store(root)
     return root, store, seconds
@@ -80,9 +81,9 @@ def new_model(recipe:Recipe, store:FeatureStore, vocab:Vocab, seed:int) -> Diffe
     return model
 
 # %% ../nbs/18_demo.ipynb #976e082f
-def training_pairs(root, pictures=None) -> list: # of `Triplet`
+def training_pairs(root) -> list: # of `Triplet`
     "The official and the further pairs of the train split; pairs without a change twice."
-    triplets = read_clevr_change(root, 'train') + read_more_pairs(root, pictures=pictures)
+    triplets = read_clevr_change(root, 'train') + read_more_pairs(root)
     return triplets + [t for t in triplets if not t.changed]
 
 # %% ../nbs/18_demo.ipynb #981f7c8b
@@ -97,16 +98,19 @@ def pretraining_batches(recipe:Recipe, root, store, vocab, c:TrainConfig) -> Tas
 
 def train(recipe:Recipe, root, store:FeatureStore, seed:int, folder) -> tuple: # Captioner, seconds of the stages
     "Pre-train and fine-tune. A run that was stopped goes on."
-    triplets, seconds, folder = training_pairs(root, recipe.pictures), {}, Path(folder)
+    triplets, seconds, folder = training_pairs(root), {}, Path(folder)
     vocab = Vocab.build(c for t in triplets for c in t.captions)
-    model, pre, fine = new_model(recipe, store, vocab, seed), replace(recipe.pretrain, seed=seed), replace(recipe.finetune, seed=seed)
+    model, pre = new_model(recipe, store, vocab, seed), replace(recipe.pretrain, seed=seed)
     with clock(folder / 'pretrain' / 'seconds.json', seconds, 'pretrain'):
         if recipe.tasks:
             stage = Pretraining(model, pre, recipe.resting, t1=recipe.temperature, t2=recipe.temperature)
             fit(stage, pretraining_batches(recipe, root, store, vocab, pre), folder / 'pretrain')
+    rounds = dict(finetune=recipe.finetune) | (dict(again=recipe.again) if recipe.again else {})
     with clock(folder / 'finetune' / 'seconds.json', seconds, 'finetune'):
-        stage = Finetuning(model, fine, judge_weight=recipe.judge_weight, judge_steps=recipe.judge_steps)
-        fit(stage, PairBatches(triplets, store, vocab, fine.batch, fine.steps, seed, fine.captions, mirrored=fine.mirrored), folder / 'finetune')
+        for n, (name, c) in enumerate(rounds.items()):
+            c = replace(c, seed=seed + n)
+            stage = Finetuning(model, c, judge_weight=recipe.judge_weight, judge_steps=0 if n else recipe.judge_steps)
+            fit(stage, PairBatches(triplets, store, vocab, c.batch, c.steps, c.seed, c.captions, mirrored=c.mirrored), folder / name)
     about = dict(recipe=json.loads(json.dumps(asdict(recipe))), seed=seed, date=str(datetime.date.today()))
     return Captioner(model, vocab, store.backbone, about), seconds
 

@@ -118,13 +118,11 @@ def lesson_data() -> Path: # a folder in the official layout
 
 # %% ../nbs/00_pairs.ipynb #666b1584
 def read_more_pairs(root, # a folder made by `make_mini_clevr`
-                    split:str='train', seed:int=0,
-                    pictures:'tuple|None'=None, # keys of `world.mini.FOLDERS` to use; None: all four
-                   ) -> list: # of `Triplet`, ten for each id (of three pictures four)
+                    split:str='train', seed:int=0) -> list: # of `Triplet`, ten for each id (four if the data has three pictures a record)
     "The further pairs of made data: every other two of a record's pictures, forwards and backwards."
     from idc_nb.world.mini import FOLDERS, image_path, more_pairs
-    pictures = set(pictures or FOLDERS)
     root = Path(root); scenes, triplets = read_json(root / 'scenes.json'), []
+    pictures = {w for w, (folder, _) in FOLDERS.items() if (root / folder).is_dir()}
     for i in _ids(root, split):
         record = _get(scenes, f'CLEVR_default_{i:06d}.png', root / 'scenes.json')
         for a, b, kind, said in more_pairs(record, np.random.default_rng([seed, i])):

@@ -59,12 +59,12 @@ def write_json(path, x, indent=None):
 def _box(ids, thing): # left, top, right, bottom of the changed thing in a picture, or None where it is not
     return thing and [int(v) for v in boxes(ids)[thing.id]]
 
-def make_record(i:int, root, seed:int, strength:float, size:tuple) -> str: # the path of the record's part file
-    "Draw and write one record: four pictures, then its part file. Done before: nothing to do."
+def make_record(i:int, root, seed:int, strength:float, size:tuple, pictures=tuple(FOLDERS)) -> str: # the path of the record's part file
+    "Draw and write one record: its pictures, then its part file. Done before: nothing to do."
     part = Path(root) / 'parts' / f'{i:06d}.json'
     if part.exists(): return str(part)
     r, ids = sample_record(seed, i, strength), {}
-    for which in FOLDERS:
+    for which in pictures:
         picture, ids[which] = render(r[which], size, with_ids=True)
         write_whole(image_path(root, which, i), lambda p: Image.fromarray(picture).save(p, format='png', compress_level=1))
     c = find_change(r['before'], r['after'])
@@ -96,22 +96,23 @@ def assemble(root, parts, settings:dict):
 
 # %% ../../nbs/world/03_mini.ipynb #00baeab4
 def make_mini_clevr(root, # folder to write, made if missing
-                    n_scenes:int=4000, # records; pictures are four times as many
+                    n_scenes:int=4000, # records
                     seed:int=0,
                     workers:'int|None'=None, # processes; None: one a core
                     jitter:float=1.0, # camera and light jitter, 1 = as strong as in the real data
                     size:tuple=(224, 224), # width and height of a picture, pixels
+                    pictures:tuple=tuple(FOLDERS), # of each record; the official three, or all
                    ) -> Path: # the folder
     "Write Mini-CLEVR-Change in the official layout. Goes on where an interrupted run stopped; other settings in the same folder are a ValueError."
-    root, settings = Path(root), dict(n_scenes=n_scenes, seed=seed, jitter=jitter, size=list(size))
+    root, settings = Path(root), dict(n_scenes=n_scenes, seed=seed, jitter=jitter, size=list(size), pictures=list(pictures))
     done = root / 'settings.json'
     if done.exists():
         if (old := json.loads(done.read_text())) != settings:
             raise ValueError(f'{done} holds {old}, but {settings} was asked for: use another folder')
         if (root / 'scenes.json').exists(): return root
-    for folder in ('parts', *(f for f, _ in FOLDERS.values())): (root / folder).mkdir(parents=True, exist_ok=True)
+    for folder in ('parts', *(FOLDERS[w][0] for w in pictures)): (root / folder).mkdir(parents=True, exist_ok=True)
     write_json(done, settings)
-    one = partial(make_record, root=root, seed=seed, strength=jitter, size=tuple(size))
+    one = partial(make_record, root=root, seed=seed, strength=jitter, size=tuple(size), pictures=tuple(pictures))
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         parts = list(tqdm(pool.map(one, range(n_scenes), chunksize=4), total=n_scenes, desc='scenes', mininterval=1))
     assemble(root, parts, settings)
