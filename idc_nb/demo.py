@@ -52,7 +52,8 @@ class Recipe:
 
 DEMO = Recipe('demo', 4000, 0, {}, TINY.pretrain, TINY.finetune, judge_steps=500, judge_weight=0.5, tasks=TINY.tasks)
 CHECKPOINT = replace(DEMO, name='checkpoint', n_scenes=16000, pretrain=replace(TINY.pretrain, steps=200), tasks=dict(mlm=1),
-                     finetune=replace(TINY.finetune, steps=18000, lr=1.5e-3), judge_steps=700, pictures=tuple(FOLDERS))
+                     finetune=replace(TINY.finetune, steps=18000, lr=1.5e-3, mirrored=0.), judge_steps=700, pictures=tuple(FOLDERS),
+                     again=replace(TINY.finetune, steps=12000, warmup=500, lr=1e-3))
 
 # %% ../nbs/18_demo.ipynb #e32eda31
 @contextmanager
@@ -168,7 +169,7 @@ def commit() -> str: # of the project, or ''
 
 # %% ../nbs/18_demo.ipynb #e22ffd4b
 def run_demo(recipe:Recipe=DEMO, seed:int=0, results=None) -> dict: # what is written to results/demo.json
-    "The main job: data, grids, pre-training, fine-tuning, captions, scores, gallery."
+    "The main job: data, grids, pre-training, fine-tuning, captions, scores, gallery (results/demo.json, results/demo_seed1.json, ..)."
     results = Path(results or project_data().parent / 'results')
     root, store, seconds = prepare(recipe)
     trained, spent = train(recipe, root, store, seed, project_data().parent / 'runs' / f'{recipe.name}_{seed}')
@@ -179,7 +180,7 @@ def run_demo(recipe:Recipe=DEMO, seed:int=0, results=None) -> dict: # what is wr
     seconds['total'] = sum(seconds.values())          # what was reused from an earlier run counts with the time it took then
     out = dict(seed=seed, commit=commit(), machine=machine(), date=str(datetime.date.today()), recipe=asdict(recipe),
                seconds={k: round(v, 1) for k, v in seconds.items()}, models=scores)
-    write_json(results / 'demo.json', out, indent=1)
+    write_json(results / (f'demo_seed{seed}.json' if seed else 'demo.json'), out, indent=1)
     gallery(list(zip(test, judged['trained']))[:12], results / 'gallery.png')
     return out
 

@@ -17,7 +17,7 @@ from .world.mini import FOLDERS, write_json
 # %% ../nbs/20_results.ipynb #bf3bd943
 ABLATION = replace(DEMO, name='ablation', n_scenes=3000, jitter=0.25, pictures=tuple(FOLDERS), resting=(),
                    tasks=dict(mlm=1, mvcl=1, fda=1), pretrain=replace(DEMO.pretrain, steps=900),
-                   finetune=replace(DEMO.finetune, steps=1200, warmup=200, mirrored=0.5), judge_steps=200)
+                   finetune=replace(DEMO.finetune, steps=1200, warmup=200), judge_steps=200)
 
 #: row -> what differs from the whole recipe
 ROWS = dict(none=dict(tasks={}),
