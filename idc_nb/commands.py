@@ -125,8 +125,8 @@ def _pairs(data, split): # triplets whose images are there
 
 def _remember(path, settings): # write them; ValueError if others stand there
     from idc_nb.pairs import read_json
-    from idc_nb.world.mini import write_json
-    settings = json.loads(json.dumps(settings))
+    from idc_nb.world.mini import json_form, write_json
+    settings = json_form(settings)
     if not path.exists(): return write_json(path, settings, indent=1)
     old = read_json(path)
     other = [f'{k} {old.get(k)!r}, now {v!r}' for k, v in settings.items() if old.get(k) != v]

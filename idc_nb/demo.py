@@ -8,7 +8,7 @@ __all__ = ['TINY', 'DEMO', 'CHECKPOINT', 'CONSTANT', 'Recipe', 'clock', 'prepare
            'commit', 'run_demo', 'report', 'make_checkpoint', 'main']
 
 # %% ../nbs/18_demo.ipynb #37ea576a
-import argparse, datetime, json, os, platform, subprocess, time
+import argparse, datetime, os, platform, subprocess, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from .presets import preset
 from .pretrain import TASKS, PairBatches, Pretraining, TaskBatches, TrainConfig, fit
 from .vocab import Vocab
 from .world.language import is_true
-from .world.mini import FOLDERS, make_mini_clevr, write_json
+from .world.mini import FOLDERS, json_form, make_mini_clevr, write_json
 from .world.scenes import from_dict
 
 # %% ../nbs/18_demo.ipynb #d466ea6a
@@ -112,7 +112,7 @@ def train(recipe:Recipe, root, store:FeatureStore, seed:int, folder) -> tuple: #
             c = replace(c, seed=seed + n)
             stage = Finetuning(model, c, judge_weight=recipe.judge_weight, judge_steps=0 if n else recipe.judge_steps)
             fit(stage, PairBatches(triplets, store, vocab, c.batch, c.steps, c.seed, c.captions, mirrored=c.mirrored), folder / name)
-    about = dict(recipe=json.loads(json.dumps(asdict(recipe))), seed=seed, date=str(datetime.date.today()))
+    about = dict(recipe=json_form(asdict(recipe)), seed=seed, date=str(datetime.date.today()))
     return Captioner(model, vocab, store.backbone, about), seconds
 
 # %% ../nbs/18_demo.ipynb #078dde61

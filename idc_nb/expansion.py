@@ -8,7 +8,7 @@ __all__ = ['RECIPES', 'METRICS', 'ROWS', 'DATA', 'ANNOTATED', 'Birds', 'read_bir
            'make_checkpoint', 'main']
 
 # %% ../nbs/21_expansion.ipynb #9417f193
-import argparse, datetime, json, os, time
+import argparse, datetime, os, time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import numpy as np
@@ -28,7 +28,7 @@ from .pretrain import PairBatches, TaskBatches, TrainConfig, fit
 from .train import Validate, say_share
 from .vocab import Vocab
 from .world.bird_words import is_true, make_mini_birds, read_truth
-from .world.mini import write_json
+from .world.mini import json_form, write_json
 
 # %% ../nbs/21_expansion.ipynb #59f73990
 _MODEL = preset('tiny').model | dict(matcher=False)   # runs and checkpoint were made without the matcher
@@ -168,7 +168,7 @@ def run_rows(seeds:int=3, path=None, rows=tuple(ROWS), annotated:int=ANNOTATED) 
             runs = out.setdefault(part, {}).setdefault(row, [])
             if any(r['seed'] == seed and r['settings']['annotated'] == annotated for r in runs): continue
             runs.append(run(row, seed, annotated)[0])
-            out |= dict(machine=machine(), date=str(datetime.date.today()), commit=commit(), recipe=json.loads(json.dumps([asdict(p) for p in RECIPES['tiny']])))
+            out |= dict(machine=machine(), date=str(datetime.date.today()), commit=commit(), recipe=json_form([asdict(p) for p in RECIPES['tiny']]))
             write_json(path, out, indent=1)
             print(row, seed, annotated, {k: round(v, 1) for k, v in runs[-1]['scores'].items()}, runs[-1]['seconds'], 's', flush=True)
     return out

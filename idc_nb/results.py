@@ -6,13 +6,13 @@
 __all__ = ['ABLATION', 'ROWS', 'PAPER', 'row_recipe', 'ablation', 'learning', 'frame', 'main']
 
 # %% ../nbs/20_results.ipynb #d2c771bd
-import argparse, datetime, json, os
+import argparse, datetime, os
 from dataclasses import asdict, replace
 from pathlib import Path
 import torch
 from .demo import DEMO, Recipe, commit, machine, prepare, score_models, train
 from .pairs import project_data, read_clevr_change, read_json
-from .world.mini import FOLDERS, write_json
+from .world.mini import FOLDERS, json_form, write_json
 
 # %% ../nbs/20_results.ipynb #bf3bd943
 ABLATION = replace(DEMO, name='ablation', n_scenes=3000, jitter=0.25, pictures=tuple(FOLDERS), resting=(),
@@ -39,8 +39,8 @@ def ablation(seeds:int=3, # runs of each row, with seeds 0, 1, ..
             ) -> dict: # {'rows': {row: [run]}, ...}
     "Train and score each row with each seed. Runs that are in the file are kept; other settings there are a ValueError."
     path = Path(results or project_data().parent / 'results') / 'ablation.json'
-    out = read_json(path) if path.exists() else dict(settings=_plain(asdict(base)), rows={row: [] for row in ROWS})
-    if out['settings'] != _plain(asdict(base)): raise ValueError(f'{path} holds runs with other settings: move it away first')
+    out = read_json(path) if path.exists() else dict(settings=json_form(asdict(base)), rows={row: [] for row in ROWS})
+    if out['settings'] != json_form(asdict(base)): raise ValueError(f'{path} holds runs with other settings: move it away first')
     runs = Path(runs or project_data().parent / 'runs') / f'ablation_{base.name}'
     root, store, _ = prepare(base)
     test, scenes = read_clevr_change(root, 'test'), read_json(root / 'scenes.json')
@@ -63,8 +63,6 @@ def learning(folder, every:int=100) -> dict: # figure -> its mean in every `ever
     log = pd.concat(logs).drop_duplicates('step', keep='last')
     means = log.groupby(log.step // every).mean().drop(columns=['step', 'epoch', 'loss'])
     return {k: [None if pd.isna(x) else round(x, 4) for x in v] for k, v in means.items()}
-
-def _plain(x): return json.loads(json.dumps(x)) # as JSON gives it back
 
 def _short(tree): # one line of a score tree
     return f"judging {tree['all']['judge_accuracy']:.1f}, CIDEr-D {tree['change']['CIDEr-D']:.1f}, truth {tree['change']['truth']:.1f} on change pairs"
