@@ -229,6 +229,7 @@ def main():
                      settings='tiny: batch 32, 3 captions a pair; paper: 2048 channels, d 512, batch 16, 1 caption')
         kept = dict(about=about, parts=kept['parts'] | {part: dict(date=str(datetime.date.today()), rounds=args.rounds, peak_gflops=round(peak / 1e9, 1))},
                     entries={k: v for k, v in kept['entries'].items() if k.split('.')[0] != part} | {f'{part}.{k}': v for k, v in entries.items()})
+        kept['entries'] = {k: v for p in parts for k, v in kept['entries'].items() if k.split('.')[0] == p}     # in the order of the parts
         write_json(path, kept, indent=1)
 
 
