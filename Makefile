@@ -5,7 +5,7 @@ RUN := PYTHONUNBUFFERED=1 $(BIN)/python
 INSTALLED := .venv/installed
 SEEDS ?= 3
 
-.PHONY: demo test bench checkpoint ablation expansion checkpoint-birds lab readme clean
+.PHONY: demo test bench bench-long checkpoint ablation expansion checkpoint-birds lab readme clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score
 	$(RUN) -m idc_nb.demo
@@ -18,6 +18,9 @@ test: $(INSTALLED)  ## notebooks and library agree, every notebook runs, pytest
 
 bench: $(INSTALLED)  ## time of every part beside a straightforward version -> results/bench.json (one thread, minutes)
 	OMP_NUM_THREADS=1 $(RUN) tests/bench/bench.py
+
+bench-long: $(INSTALLED)  ## twenty SIGKILLs, memory of a large epoch (20 GB sparse file), the paper's recipe by name -> results/{kills,memory,recipe}.json (minutes)
+	for name in memory recipe kills; do OMP_NUM_THREADS=1 $(RUN) tests/bench/$$name.py || exit 1; done
 
 checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package (hours, resumable)
 	$(RUN) -m idc_nb.demo --checkpoint

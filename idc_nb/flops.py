@@ -90,4 +90,4 @@ def roofline(ax, peak:float, rate:float, # FLOP/s, bytes/s
     ax.plot(x, [min(peak, rate * i) / 1e9 for i in x], 'k', lw=1.5)
     for i, (name, (flops, moved, seconds)) in enumerate(points.items()):
         ax.plot(flops / moved, flops / seconds / 1e9, 'osD^vP*X'[i % 8], ms=8, color=f'C{i}', label=name)
-    ax.set(xscale='log', yscale='log', xlabel='FLOPs a byte', ylabel='GFLOP/s'); ax.legend(fontsize=8)
+    ax.set(xscale='log', yscale='log', xlabel='FLOPs a byte', ylabel='GFLOP/s'); ax.legend(fontsize=9, loc='lower right')

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['IMG1', 'CELL1', 'IMG2', 'CELL2', 'TEXT_CLS', 'TEXT', 'MAX_POSITIONS', 'ModelConfig', 'paper_config', 'tiny_config',
-           'sinusoid', 'ExactLayerNorm', 'layer_norm', 'InputEmbedding', 'whiten']
+           'sinusoid', 'ExactLayerNorm', 'layer_norm', 'Dropout', 'InputEmbedding', 'whiten']
 
 # %% ../nbs/03_inputs.ipynb #6cae752c
 from dataclasses import dataclass
@@ -60,6 +60,15 @@ def layer_norm(d:int, exact:bool=False, eps:float=1e-6) -> nn.LayerNorm:
     "The LayerNorm of a model with this setting of `exact`."
     return (ExactLayerNorm if exact else nn.LayerNorm)(d, eps=eps)
 
+# %% ../nbs/03_inputs.ipynb #aad9c8dc
+class Dropout(nn.Dropout):
+    "`nn.Dropout`; on the CPU its dice are single bytes, and the rate a multiple of 1/256."
+    def forward(self, x:Tensor) -> Tensor: # any shape, and the same back
+        drop = round(256 * self.p)                                                     # faces of a die that drop, of 256
+        if x.device.type != 'cpu' or not (self.training and 0 < drop < 256): return super().forward(x)
+        dice = torch.empty(x.numel() // 8 + 1, dtype=torch.int64).random_(-2**63, None).view(torch.uint8)[:x.numel()]
+        return x * (dice >= drop).to(x.dtype).mul_(256 / (256 - drop)).view(x.shape)
+
 # %% ../nbs/03_inputs.ipynb #b61114b2
 IMG1, CELL1, IMG2, CELL2, TEXT_CLS, TEXT = range(1, 7)  # type ids, as in the released code
 MAX_POSITIONS = 200
@@ -72,7 +81,7 @@ class InputEmbedding(nn.Module):
         self.type_embedding = nn.Embedding(7, c.dim)
         self.project = nn.Linear(c.channels, c.dim)
         self.norm = layer_norm(c.dim, c.exact, eps=1e-12)
-        self.dropout, self.noise = nn.Dropout(c.dropout), c.noise
+        self.dropout, self.noise = Dropout(c.dropout), c.noise
         self.register_buffer('position', sinusoid(MAX_POSITIONS, c.dim, c.exact), persistent=False)
         self.register_buffer('mean', torch.zeros(c.channels))   # of each channel, see `whiten`; 0 and 1 change nothing
         self.register_buffer('std', torch.ones(c.channels))

@@ -9,7 +9,7 @@ __all__ = ['Attention', 'Room', 'Layer', 'Stack', 'DifferenceModel', 'born_match
 import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
-from .inputs import IMG2, ModelConfig, InputEmbedding, layer_norm
+from .inputs import IMG2, Dropout, InputEmbedding, ModelConfig, layer_norm
 
 # %% ../nbs/04_model.ipynb #356b73ce
 class Attention(nn.Module):
@@ -55,8 +55,8 @@ class Layer(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = layer_norm(c.dim, c.exact), layer_norm(c.dim, c.exact)
         self.attention = Attention(c)
-        self.ff = nn.Sequential(nn.Linear(c.dim, c.ff), nn.ReLU(), nn.Dropout(c.dropout), nn.Linear(c.ff, c.dim))
-        self.dropout = nn.Dropout(c.dropout)
+        self.ff = nn.Sequential(nn.Linear(c.dim, c.ff), nn.ReLU(), Dropout(c.dropout), nn.Linear(c.ff, c.dim))
+        self.dropout = Dropout(c.dropout)
 
     def forward(self, x, mask=None, past=None, asks=slice(None)): # (B,T,d) -> (B,Q,d), own (keys, values)
         y = self.norm1(x)

@@ -1,7 +1,7 @@
 """Every part beside a straightforward version, in turns, in processor seconds of one thread -> results/bench.json.
 
 Straightforward: captions padded to 40 ids, every element asked in every layer, images repeated for each caption, the whole
-text read again for each word, AdamW not fused. The two versions give the same loss or the same ids: it is checked. Places beyond the
+text (or text and images) read again for each word, torch's own dropout, AdamW not fused. The two versions give the same loss or the same ids: it is checked. Places beyond the
 longest caption of the batch are hidden from attention (FDA: all PAD), so that padding further changes no number.
 """
 import argparse, copy, datetime, subprocess, sys
@@ -49,6 +49,7 @@ def plain(model):
     model = copy.deepcopy(model)
     model.__class__ = PlainModel
     for stack in (model.single_encoder, model.pair_encoder, model.cross_encoder): stack.__class__ = PlainStack
+    for m in model.modules(): m.__class__ = torch.nn.Dropout if isinstance(m, torch.nn.Dropout) else m.__class__
     return model
 
 
@@ -157,10 +158,9 @@ def decoding_entries(size, B):
     natural, full = torch.tensor([len(s) - 1 for s in said]), torch.full((B,), MAX_LEN - 1)
     out = {}
     for name, lengths in dict(natural=natural, full=full).items():
-        out[f'greedy_{name}'] = dict(fast=run(lengths, lambda *a, n=lengths: cut(greedy(*a)[0], n)),
-                                     plain=run(lengths, lambda *a, n=lengths: cut(plain_greedy(*a), n)))
-    out['greedy_natural_images_too'] = dict(fast=out['greedy_natural']['fast'],
-                                            plain=run(natural, lambda *a: cut(plain_greedy(*a, images_too=True), natural)))
+        for again, too in dict(text_again=False, images_too=True).items():            # what the straightforward version reads for each word
+            out[f'greedy_{name}_{again}'] = dict(fast=run(lengths, lambda *a, n=lengths: cut(greedy(*a)[0], n)),
+                                                 plain=run(lengths, lambda *a, n=lengths, too=too: cut(plain_greedy(*a, images_too=too), n)))
     out['beam_3_natural'] = dict(fast=run(natural, lambda *a: beam_search(*a)[0]))
     return out
 
@@ -196,38 +196,41 @@ def gflop(run): # of one run; attention written out so that it is counted
     return counter.get_total_flops() / 1e9
 
 
-def measure(entries, rounds, peak):
-    out = {}
+def measure(entries, rounds): # -> figures, the best rate of a plain product between them
+    out, peak = {}, gemm_peak()
     for name, versions in entries.items():
         one = versions['fast'][1]()
         if 'plain' in versions and isinstance(one, torch.Tensor):
             torch.testing.assert_close(versions['plain'][1](), one, rtol=1e-4, atol=1e-4)      # the same loss, the same ids
-        seconds = in_turns({k: run for k, (run, _) in versions.items()}, rounds)
+        seconds = in_turns({k: run for k, (run, _) in versions.items()}, 1 if 'images_too' in name else rounds)  # that one takes long
         fast, slow = seconds['fast'], seconds.get('plain')
-        work = gflop(versions['fast'][0])
         out[name] = dict(seconds=round(fast, 5), plain_seconds=slow and round(slow, 5), ratio=slow and round(slow / fast, 2),
-                         gflop=round(work, 3) or None, share_of_peak=round(1e9 * work / fast / peak, 3) or None)
+                         gflop=round(gflop(versions['fast'][0]), 3) or None)
+        peak = max(peak, gemm_peak())
         print(f'{name:30}', out[name], flush=True)
-    return out
+    for o in out.values(): o['share_of_peak'] = o['gflop'] and round(1e9 * o['gflop'] / o['seconds'] / peak, 3)
+    return out, peak
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--rounds', type=int, default=5)
-    parser.add_argument('--only', nargs='*', help='parts: tiny, paper, decoding, others')
+    parser.add_argument('--only', nargs='*', help='measure these parts anew: tiny, paper, tiny_decoding, paper_decoding, others')
     args = parser.parse_args()
     torch.set_num_threads(1); torch.manual_seed(0)
-    peaks, entries = [gemm_peak()], {}
+    path = ROOT / 'results' / 'bench.json'
+    kept = read_json(path) if args.only else dict(about={}, parts={}, entries={})
     parts = dict(tiny=lambda: training_entries('tiny', 32, 3), paper=lambda: training_entries('paper', 16, 1),
                  tiny_decoding=lambda: decoding_entries('tiny', 32), paper_decoding=lambda: decoding_entries('paper', 16), others=other_entries)
     for part, make in parts.items():
-        if args.only and not any(o in part for o in args.only): continue
-        peaks.append(gemm_peak())
-        entries |= {f'{part}.{k}': v for k, v in measure(make(), args.rounds if part != 'paper_decoding' else 3, max(peaks)).items()}
-    about = dict(machine=machine(), date=str(datetime.date.today()), seed=0, rounds=args.rounds, time='processor seconds of one thread, medians in turns',
-                 peak_gflops=round(max(peaks) / 1e9, 1), settings='tiny: batch 32, 3 captions a pair; paper: 2048 channels, d 512, batch 16, 1 caption')
-    if not args.only: write_json(ROOT / 'results' / 'bench.json', dict(about=about, entries=entries), indent=1)
-    print(about)
+        if args.only and part not in args.only: continue
+        entries, peak = measure(make(), args.rounds)
+        about = dict(machine=machine(), seed=0, time='processor seconds of one thread, medians in turns',
+                     settings='tiny: batch 32, 3 captions a pair; paper: 2048 channels, d 512, batch 16, 1 caption')
+        kept = dict(about=about, parts=kept['parts'] | {part: dict(date=str(datetime.date.today()), rounds=args.rounds, peak_gflops=round(peak / 1e9, 1))},
+                    entries={k: v for k, v in kept['entries'].items() if k.split('.')[0] != part} | {f'{part}.{k}': v for k, v in entries.items()})
+        kept['entries'] = {k: v for p in parts for k, v in kept['entries'].items() if k.split('.')[0] == p}     # in the order of the parts
+        write_json(path, kept, indent=1)
 
 
 if __name__ == '__main__': main()

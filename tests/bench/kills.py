@@ -20,4 +20,4 @@ for what, n, size in (('train', kills // 2, 60), ('features', kills - kills // 2
     compare(what, tmp / what / 'alone', tmp / what / 'hit')
     out[what] = dict(killed=hit, identical=True, size=size, seconds=round(time.time() - start, 1))
     print(what, out[what], flush=True)
-write_json(HERE.parents[1] / 'results' / 'kills.json', out, indent=1)
+    write_json(HERE.parents[1] / 'results' / 'kills.json', out, indent=1)
