@@ -174,7 +174,6 @@ def run_rows(seeds:int=3, path=None, rows=tuple(ROWS), sizes=(ANNOTATED,)) -> di
         print(row, seed, size, {k: round(v, 1) for k, v in runs[-1]['scores'].items()}, runs[-1]['seconds'], 's', flush=True)
     return out
 
-
 # %% ../nbs/21_expansion.ipynb #06a4eb79
 def make_checkpoint(path=None, seed:int=0):
     "Train with all described pairs and both expansions, and pack the result as the checkpoint for birds."
