@@ -5,7 +5,7 @@ RUN := PYTHONUNBUFFERED=1 $(BIN)/python
 INSTALLED := .venv/installed
 SEEDS ?= 3
 
-.PHONY: demo test bench bench-long checkpoint ablation expansion checkpoint-birds lab readme clean
+.PHONY: demo test bench bench-long checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score
 	$(RUN) -m idc_nb.demo
@@ -28,8 +28,11 @@ checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the p
 ablation: $(INSTALLED)  ## train and score the six rows of the ablation with SEEDS seeds (hours, resumable)
 	$(RUN) -m idc_nb.results --seeds $(SEEDS)
 
-expansion: $(INSTALLED)  ## the four rows on what captions and labels of single photos add, SEEDS runs each (two minutes a run, resumable)
+expansion: $(INSTALLED)  ## the four rows on what captions and labels of single photos add, SEEDS runs each (minutes a run, resumable)
 	$(RUN) -m idc_nb.expansion --seeds $(SEEDS)
+
+expansion-curve: $(INSTALLED)  ## with and without expansion at fewer and more described pairs (minutes a run, resumable)
+	$(RUN) -m idc_nb.expansion --seeds $(SEEDS) --rows b2w b2w_cub_nab --annotated 62 125 500
 
 checkpoint-birds: $(INSTALLED)  ## train and pack the checkpoint for birds (ten minutes, resumable)
 	$(RUN) -m idc_nb.expansion --checkpoint

@@ -10,6 +10,7 @@ __all__ = ['RECIPES', 'METRICS', 'ROWS', 'DATA', 'ANNOTATED', 'Birds', 'read_bir
 # %% ../nbs/21_expansion.ipynb #9417f193
 import argparse, datetime, os, time
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 import numpy as np
 import torch
@@ -158,19 +159,19 @@ def run(row:str, seed:int, annotated:int=ANNOTATED, recipe:str='tiny') -> tuple:
     return dict(seed=seed, settings=settings, seconds=round(time.time() - start, 1), scores=scores(said, birds)), c, said
 
 # %% ../nbs/21_expansion.ipynb #fd4338b7
-def run_rows(seeds:int=3, path=None, rows=tuple(ROWS), annotated:int=ANNOTATED) -> dict:
-    "All rows with seeds 0, 1, ..; runs that stand in the file are not repeated."
-    path = Path(path or project_data().parent / 'results' / 'expansion.json')
-    out, part = read_json(path) if path.exists() else {}, 'rows' if annotated == ANNOTATED else 'curve'
+def run_rows(seeds:int=3, path=None, rows=tuple(ROWS), sizes=(ANNOTATED,)) -> dict: # sizes: numbers of described pairs
+    "Runs with seeds 0, 1, .. of all rows and sizes; what stands in the file is not repeated."
+    file = 'expansion.json' if tuple(sizes) == (ANNOTATED,) else 'expansion_curve.json'
+    path = Path(path or project_data().parent / 'results' / file)
+    out = read_json(path) if path.exists() else {}
     if 'blind' not in out: out['blind'] = scores(blind(b := read_birds(expansion_data())), b)
-    for seed in range(seeds):
-        for row in rows:
-            runs = out.setdefault(part, {}).setdefault(row, [])
-            if any(r['seed'] == seed and r['settings']['annotated'] == annotated for r in runs): continue
-            runs.append(run(row, seed, annotated)[0])
-            out |= dict(machine=machine(), date=str(datetime.date.today()), commit=commit(), recipe=json_form([asdict(p) for p in RECIPES['tiny']]))
-            write_json(path, out, indent=1)
-            print(row, seed, annotated, {k: round(v, 1) for k, v in runs[-1]['scores'].items()}, runs[-1]['seconds'], 's', flush=True)
+    for seed, size, row in product(range(seeds), sizes, rows):
+        runs = out.setdefault('rows', {}).setdefault(row, [])
+        if any(r['seed'] == seed and r['settings']['annotated'] == size for r in runs): continue
+        runs.append(run(row, seed, size)[0])
+        out |= dict(machine=machine(), date=str(datetime.date.today()), commit=commit(), recipe=json_form([asdict(p) for p in RECIPES['tiny']]))
+        write_json(path, out, indent=1)
+        print(row, seed, size, {k: round(v, 1) for k, v in runs[-1]['scores'].items()}, runs[-1]['seconds'], 's', flush=True)
     return out
 
 # %% ../nbs/21_expansion.ipynb #06a4eb79
@@ -187,12 +188,12 @@ def main(argv=None):
     "The command line behind `make expansion`."
     parser = argparse.ArgumentParser(prog='idc_nb.expansion', description=main.__doc__)
     parser.add_argument('--seeds', type=int, default=3, help='runs of each row')
-    parser.add_argument('--annotated', type=int, default=ANNOTATED, help='described training pairs')
+    parser.add_argument('--annotated', type=int, nargs='+', default=[ANNOTATED], help='numbers of described training pairs')
     parser.add_argument('--checkpoint', action='store_true', help='train and pack the checkpoint for birds')
     parser.add_argument('--rows', nargs='+', choices=list(ROWS), default=list(ROWS))
     args = parser.parse_args(argv)
     torch.set_num_threads(1)   # tiny tensors: a second thread costs more than it gives
     if args.checkpoint: return make_checkpoint()
-    run_rows(args.seeds, rows=args.rows, annotated=args.annotated)
+    run_rows(args.seeds, rows=args.rows, sizes=args.annotated)
 
 if __name__ == '__main__' and '__file__' in globals(): main()
