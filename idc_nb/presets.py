@@ -72,7 +72,7 @@ _BIRDS = replace(_CUB, name='paper_birds', start_from='paper_cub',  # P 3.5
 # %% ../nbs/12b_presets.ipynb #8bedd26d
 _TINY = Preset('tiny',                         # two CPU cores, minutes; measured in 18_demo
     model=_sizes(tiny_config(1, 6), noise=0.3),
-    pretrain=TrainConfig(400, 32, 1e-3), finetune=TrainConfig(4000, 32, 2e-3, warmup=1000, captions=3, mirrored=0.5),
+    pretrain=TrainConfig(400, 32, 1e-3), finetune=TrainConfig(5000, 32, 2e-3, warmup=1000, captions=3, mirrored=0.5),
     tasks=TASKS, max_len=40, mvcl_temperature=0.1, fda_temperature=0.1)
 
 # %% ../nbs/12b_presets.ipynb #c5d462a3
