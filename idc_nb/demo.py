@@ -157,7 +157,7 @@ def gallery(some:list, # of (triplet, record)
         for ax, image in zip((left, right), (t.img1, t.img2)): ax.imshow(Image.open(image), aspect=2/3)
         left.set_title(fill(r['candidate'], 75) + '\n' + fill(f"{'true' if r['true'] else 'false'} · reference: {r['references'][0]}", 75),
                        fontsize=6.5, loc='left', color='#0a6640' if r['true'] else '#a33')
-    fig.subplots_adjust(0.01, 0.01, 0.99, 0.97, wspace=0.03, hspace=0.35); fig.savefig(path, dpi=110); plt.close(fig)
+    fig.subplots_adjust(0.01, 0.01, 0.99, 0.955, wspace=0.03, hspace=0.35); fig.savefig(path, dpi=110); plt.close(fig)
 
 # %% ../nbs/18_demo.ipynb #6a649754
 def machine() -> str: # a few words on where figures come from
