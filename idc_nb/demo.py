@@ -169,7 +169,7 @@ def commit() -> str: # of the project, or ''
 
 # %% ../nbs/18_demo.ipynb #e22ffd4b
 def run_demo(recipe:Recipe=DEMO, seed:int=0, results=None) -> dict: # what is written to results/demo.json
-    "The main job: data, grids, pre-training, fine-tuning, captions, scores, gallery (results/demo.json, results/demo_seed1.json, ..)."
+    "The main job: data, grids, pre-training, fine-tuning, captions, scores, gallery. Seeds other than 0 write results/demo_seed1.json, .."
     results = Path(results or project_data().parent / 'results')
     root, store, seconds = prepare(recipe)
     trained, spent = train(recipe, root, store, seed, project_data().parent / 'runs' / f'{recipe.name}_{seed}')
@@ -180,8 +180,9 @@ def run_demo(recipe:Recipe=DEMO, seed:int=0, results=None) -> dict: # what is wr
     seconds['total'] = sum(seconds.values())          # what was reused from an earlier run counts with the time it took then
     out = dict(seed=seed, commit=commit(), machine=machine(), date=str(datetime.date.today()), recipe=asdict(recipe),
                seconds={k: round(v, 1) for k, v in seconds.items()}, models=scores)
-    write_json(results / (f'demo_seed{seed}.json' if seed else 'demo.json'), out, indent=1)
-    gallery(list(zip(test, judged['trained']))[:12], results / 'gallery.png')
+    end = f'_seed{seed}' if seed else ''
+    write_json(results / f'demo{end}.json', out, indent=1)
+    gallery(list(zip(test, judged['trained']))[:12], results / f'gallery{end}.png')
     return out
 
 def report(out:dict): # print the tables of `run_demo`

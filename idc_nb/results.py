@@ -50,12 +50,15 @@ def ablation(seeds:int=3, # runs of each row, with seeds 0, 1, ..
         captioner, seconds = train(recipe, root, store, seed, runs / f'{row}_{seed}')
         scores, _ = score_models(dict(model=captioner), test, store, scenes)
         out['rows'][row].append(dict(seed=seed, settings=asdict(recipe), seconds={k: round(s, 1) for k, s in seconds.items()}, scores=scores['model'],
-                                     learning={k: learning(runs / f'{row}_{seed}' / k) for k in ('pretrain', 'finetune')}, machine=machine(), commit=commit(), date=str(datetime.date.today())))
+                                     learning={k: learning(runs / f'{row}_{seed}' / k) for k in ('pretrain', 'finetune')},
+                                     machine=machine(), commit=commit(), date=str(datetime.date.today())))
         write_json(path, out, indent=1)
         print(f"{row:13} seed {seed}: {_short(scores['model'])}", flush=True)
     return out
 
-def learning(folder, every:int=100) -> dict: # figure -> its mean in every `every` steps, None where it was not logged
+def learning(folder, # of a run of `fit`
+             every:int=100, # steps
+            ) -> dict: # figure -> list of its means in each `every` steps, None where it was not logged
     "The logs that `fit` left in a folder. In the first epoch no pair was seen before, so its figures are like those of held-out pairs."
     import pandas as pd
     logs = [pd.read_csv(p) for p in sorted(Path(folder).glob('from_*/metrics.csv'))]
