@@ -18,11 +18,10 @@ def layer_flops(c:ModelConfig, reads:int, asks:int, keys:int) -> tuple: # of the
 
 def stack_flops(c:ModelConfig, layers:int, elements:int,
                 asks:'int|None'=None, # elements that ask in the last layer; None: all
-                past:int=0, # earlier elements that are looked at too
                ) -> tuple: # of the linear maps, of attention
     "`layers` layers, of which the last serves only those that are asked."
     sizes = [elements] * (layers - 1) + [elements if asks is None else asks]
-    return tuple(sum(x) for x in zip(*(layer_flops(c, elements, q, elements + past) for q in sizes)))
+    return tuple(sum(x) for x in zip(*(layer_flops(c, elements, q, elements) for q in sizes)))
 
 def image_parts(c:ModelConfig) -> dict: # part -> (linear maps, attention), forward, one pair
     "Projection, perception, comparison."
@@ -37,10 +36,9 @@ def mlm_parts(c:ModelConfig, words:int, # T, places of the text
                                  head=(2 * words * c.dim * c.vocab, 0))
 
 def finetune_parts(c:ModelConfig, words:int, asks:'int|None'=None) -> dict: # as above
-    "Fine-tuning: images once, then the text. `asks`: image elements asked in the last layer."
-    images = 2 * (1 + c.cells)
-    return image_parts(c) | dict(cross=stack_flops(c, c.cross_layers, images, asks), judge=(8 * c.dim, 0),
-                                 text=stack_flops(c, c.cross_layers, words, past=images), head=(2 * words * c.dim * c.vocab, 0))
+    "Fine-tuning; what a mask hides is multiplied too. `asks`: elements asked in the last layer."
+    return image_parts(c) | dict(cross=stack_flops(c, c.cross_layers, 2 * (1 + c.cells) + words, asks),
+                                 head=(2 * words * c.dim * c.vocab, 0), judge=(8 * c.dim, 0))
 
 def step_flops(parts:dict, batch:int) -> int: # of a training step
     "Backward costs twice the forward: a gradient for each factor. The grids need none."

@@ -61,13 +61,33 @@ def layer_norm(d:int, exact:bool=False, eps:float=1e-6) -> nn.LayerNorm:
     return (ExactLayerNorm if exact else nn.LayerNorm)(d, eps=eps)
 
 # %% ../nbs/03_inputs.ipynb #aad9c8dc
+def _kept(x, by, least, scale, relu=False): # x where by > least, else 0; times scale; in pieces that stay in the cache
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for out, a, b in zip(*(t.reshape(-1).split(2**17) for t in (y, x, by))):
+        torch.gt(b, least, out=out).mul_(a).mul_(scale)
+        if relu: out.clamp_min_(0)
+    return y
+
+class _Dice(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, dice, drop, relu):
+        ctx.scale, ctx.least = 256 / (256 - drop), 0 if relu else drop - 1
+        y = _kept(x, dice, drop - 1, ctx.scale, relu)
+        ctx.save_for_backward(y if relu else dice)                                     # both tell what was kept
+        return y
+
+    @staticmethod
+    def backward(ctx, g): return _kept(g, *ctx.saved_tensors, ctx.least, ctx.scale), None, None, None
+
 class Dropout(nn.Dropout):
-    "`nn.Dropout`; on the CPU its dice are single bytes, and the rate a multiple of 1/256."
+    "`nn.Dropout`, behind ReLU if wanted; on the CPU its dice are single bytes, and the rate a multiple of 1/256."
+    def __init__(self, p:float, relu:bool=False): super().__init__(p); self.relu = relu
+
     def forward(self, x:Tensor) -> Tensor: # any shape, and the same back
         drop = round(256 * self.p)                                                     # faces of a die that drop, of 256
-        if x.device.type != 'cpu' or not (self.training and 0 < drop < 256): return super().forward(x)
+        if x.device.type != 'cpu' or not (self.training and 0 < drop < 256): return super().forward(x.relu() if self.relu else x)
         dice = torch.empty(x.numel() // 8 + 1, dtype=torch.int64).random_(-2**63, None).view(torch.uint8)[:x.numel()]
-        return x * (dice >= drop).to(x.dtype).mul_(256 / (256 - drop)).view(x.shape)
+        return _Dice.apply(x, dice, drop, self.relu)
 
 # %% ../nbs/03_inputs.ipynb #b61114b2
 IMG1, CELL1, IMG2, CELL2, TEXT_CLS, TEXT = range(1, 7)  # type ids, as in the released code

@@ -55,7 +55,7 @@ class Layer(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = layer_norm(c.dim, c.exact), layer_norm(c.dim, c.exact)
         self.attention = Attention(c)
-        self.ff = nn.Sequential(nn.Linear(c.dim, c.ff), nn.ReLU(), Dropout(c.dropout), nn.Linear(c.ff, c.dim))
+        self.ff = nn.Sequential(nn.Linear(c.dim, c.ff), Dropout(c.dropout, relu=True), nn.Linear(c.ff, c.dim))
         self.dropout = Dropout(c.dropout)
 
     def forward(self, x, mask=None, past=None, asks=slice(None)): # (B,T,d) -> (B,Q,d), own (keys, values)

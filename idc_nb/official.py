@@ -64,7 +64,7 @@ _BEGINS = {'model.embed.word_embedding.': 'word_embedding.', 'model.embed.projec
            'match_a.': 'pooler.0.', 'match_b.': 'aligner.0.', 'class_heads.same.': 'aligner.0.',
            'class_heads.species.': 'classifier.0.', 'cell_head.': 'feat_regress.'}
 _PARTS = {'.attention.query.': '.attn.q_linear.', '.attention.key.': '.attn.k_linear.', '.attention.value.': '.attn.v_linear.',
-          '.attention.out.': '.attn.out.', '.ff.0.': '.feed_forward.w_1.', '.ff.3.': '.feed_forward.w_2.',
+          '.attention.out.': '.attn.out.', '.ff.0.': '.feed_forward.w_1.', '.ff.2.': '.feed_forward.w_2.',
           '.norm1.': '.sublayer.0.norm.', '.norm2.': '.sublayer.1.norm.'}
 
 def their_name(ours:str) -> str:
