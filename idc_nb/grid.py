@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['BACKBONES', 'DEFAULT', 'SIZE', 'SIDE', 'BLOCK', 'Spec', 'to_cells', 'mirror', 'Backbone', 'to_pixels', 'get_backbone',
-           'grid', 'FeatureStore', 'finished', 'fill_store', 'extract_features', 'made_store', 'lesson_store']
+           'grid', 'FeatureStore', 'keep_memory', 'finished', 'fill_store', 'extract_features', 'made_store',
+           'lesson_store']
 
 # %% ../nbs/02_grid.ipynb #b40c9165
-import hashlib, json, mmap, os, warnings
+import ctypes, hashlib, json, mmap, os, warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -175,6 +176,13 @@ def _open_part(folder, shape, about): # (memory map, rows already done)
     return np.lib.format.open_memmap(part, mode='w+', dtype=np.float16, shape=shape), 0
 
 # %% ../nbs/02_grid.ipynb #ffb75ace
+def keep_memory():
+    "What is freed stays with the process, for the next layer or step. Acts in glibc (Linux), elsewhere nothing happens."
+    try: mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, TypeError): return                # another C library
+    mallopt(-4, 0)                                            # M_MMAP_MAX: a big array gets no mapping of its own
+    mallopt(-1, 2**31 - 1)                                    # M_TRIM_THRESHOLD: free bytes at the end that may be kept
+
 def _grids(paths, net): # (B,49,C) float16 of a few images
     pixels = torch.from_numpy(np.stack([to_pixels(p) for p in paths]))
     with torch.inference_mode(): return net(pixels.to(next(net.parameters()).device)).half().cpu().numpy()
@@ -215,6 +223,7 @@ def extract_features(images, # paths
     folder, images = Path(folder), list(dict.fromkeys(map(str, images)))
     about = dict(backbone=backbone, names=[_name(i, folder) for i in images])
     if finished(folder, about): return FeatureStore(folder)
+    keep_memory()
     net = get_backbone(backbone).to(device)
     with ThreadPoolExecutor(workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         def block(start, stop):

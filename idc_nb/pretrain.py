@@ -18,7 +18,7 @@ import lightning as L
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from .grid import BACKBONES, FeatureStore, Spec, mirror
+from .grid import BACKBONES, FeatureStore, Spec, keep_memory, mirror
 from .fda import fda_similarities, ranking_loss, wins_by_kind
 from .mlm import IGNORE, mask_words, mlm_logits, mlm_loss
 from .mvcl import CellHead, mvcl_loss
@@ -265,6 +265,7 @@ def fit(stage:Stage, batches:PairBatches,
     last = newest_checkpoint(folder)
     start = _load(last)['global_step'] if last else 0
     if start < batches.steps:
+        keep_memory()
         options = dict(accelerator='auto', devices=1, strategy='auto', log_every_n_steps=20, enable_checkpointing=False, enable_model_summary=False,
                        logger=CSVLogger(folder, name='', version=f'from_{start:06d}'), gradient_clip_val=stage.c.clip or None) | trainer
         if options['devices'] != 1 and options['strategy'] in ('auto', 'ddp'): options['strategy'] = 'ddp_find_unused_parameters_true'

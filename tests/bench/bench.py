@@ -2,7 +2,8 @@
 
 Straightforward: captions padded to 40 ids, every element asked in every layer, images repeated for each caption, the whole
 text (or text and images) read again for each word, torch's own dropout behind its ReLU, AdamW not fused. The two versions give
-the same loss or the same ids: it is checked. Each round also measures the peak of a plain product; their median is the yardstick. Places beyond the
+the same loss or the same ids: it is checked. Each round also measures the peak of a plain product; their median is the yardstick.
+Memory is kept (`keep_memory`), for both. Places beyond the
 longest caption of the batch are hidden from attention (FDA: all PAD), so that padding further changes no number.
 """
 import argparse, copy, datetime, subprocess, sys
@@ -18,6 +19,7 @@ from idc_nb.fda import fda_similarities, ranking_loss, summaries
 from idc_nb.fgvc import ClassHeads, fgvc_losses
 from idc_nb.finetune import causal_mask, judge_loss, left_to_right, query_word_loss
 from idc_nb.flops import gemm_peak, in_turns
+from idc_nb.grid import keep_memory
 from idc_nb.inputs import paper_config, tiny_config
 from idc_nb.mlm import IGNORE, mask_words, mlm_logits, word_loss
 from idc_nb.model import DifferenceModel, Layer, Stack
@@ -230,7 +232,7 @@ def main():
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--only', nargs='*', help='measure these parts anew: tiny, paper, tiny_decoding, paper_decoding, others')
     args = parser.parse_args()
-    torch.set_num_threads(1); torch.manual_seed(0)
+    torch.set_num_threads(1); torch.manual_seed(0); keep_memory()
     path = ROOT / 'results' / 'bench.json'
     kept = read_json(path) if args.only else dict(about={}, parts={}, entries={})
     parts = dict(tiny=lambda: training_entries('tiny', 32, 3), paper=lambda: training_entries('paper', 16, 1),
