@@ -112,9 +112,9 @@ class DifferenceModel(nn.Module):
         if c.matcher and c.pair_layers: born_matching(self.pair_encoder.layers[0].attention)
 
     def perceive(self, img1, img2=None): # each image read alone: (B, 2(N+1), d); of one image (B, N+2, d), a bare [IMG2] behind it
-        first = self.single_encoder(self.embed.image(img1))[0]
-        second = self.embed.summary(IMG2, len(img1)) if img2 is None else self.single_encoder(self.embed.image(img2, True))[0]
-        return torch.cat([first, second], 1)
+        if img2 is None: return torch.cat([self.single_encoder(self.embed.image(img1))[0], self.embed.summary(IMG2, len(img1))], 1)
+        both = torch.cat([self.embed.image(img1), self.embed.image(img2, True)])          # (2B,N+1,d): they do not see each other
+        return torch.cat(self.single_encoder(both)[0].chunk(2), 1)
 
     def compare(self, x:Tensor, asks=slice(None)) -> Tensor: # what `perceive` gives, and the same shape back
         "The pair-image encoder."
