@@ -36,7 +36,7 @@ class Progress(Callback):
         done = step - self.first                                     # steps of this start
         if self.clock is None: self.clock = now
         if self.pause and done >= self.pause: trainer.should_stop = True
-        if trainer.is_global_zero and (done in (2, self.pause) or step % self.every == 0): self.say(step, done, outputs['loss'], now)
+        if trainer.is_global_zero and done > 1 and (done in (2, self.pause) or step % self.every == 0): self.say(step, done, outputs['loss'], now)
 
     def say(self, step, done, loss, now):
         each = (now - self.clock) / max(1, done - 1)
