@@ -36,12 +36,12 @@ class Progress(Callback):
         done = step - self.first                                     # steps of this start
         if self.clock is None: self.clock = now
         if self.pause and done >= self.pause: trainer.should_stop = True
-        if trainer.is_global_zero and done > 1 and (done in (2, self.pause) or step % self.every == 0): self.say(step, done, outputs['loss'], now)
+        if trainer.is_global_zero and (done in (2, self.pause) or step % self.every == 0): self.say(step, done, outputs['loss'], now)
 
     def say(self, step, done, loss, now):
-        each = (now - self.clock) / max(1, done - 1)
-        print(f'step {step:,} of {self.steps:,} | loss {float(loss):.3f} | {each:.2f} s a step | '
-              f'about {say_time(each * (self.steps - step))} to finish', flush=True)
+        each = (now - self.clock) / (done - 1) if done > 1 else None
+        left = f'{each:.2f} s a step | about {say_time(each * (self.steps - step))} to finish' if each else 'not timed yet'
+        print(f'step {step:,} of {self.steps:,} | loss {float(loss):.3f} | {left}', flush=True)
 
 # %% ../nbs/15_gpu.ipynb #1c3e9293
 @torch.no_grad()
