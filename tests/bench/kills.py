@@ -13,7 +13,7 @@ from idc_nb.world.mini import write_json
 
 kills, seed = int(sys.argv[1]) if len(sys.argv) > 1 else 20, int(sys.argv[2]) if len(sys.argv) > 2 else 0
 out, tmp = dict(kills=kills, seed=seed, machine=machine(), date=str(datetime.date.today())), Path(tempfile.mkdtemp())
-for what, n, size, ticks in (('train', kills // 2, 60, 8), ('features', kills - kills // 2, 320, 3)):
+for what, n, size, ticks in (('train', kills // 2, 100, 8), ('features', kills - kills // 2, 448, 3)):
     whole(what, tmp / what / 'alone', size)
     start = time.time()
     hit = killed(what, tmp / what / 'hit', n, ticks, seed, size)
