@@ -46,8 +46,8 @@ def masked_word_loss(model, images:Tensor, # as `model.images` gives them, (B,2(
     "Left-to-right MLM (paper section 3.4): covered words predicted from images and earlier words."
     B, T = len(images), ids.shape[1]
     masked, target = mask_words(ids, model.config.vocab, share)
-    captions = [torch.ones(T, T).tril()] * (len(ids) // B)
-    mask = F.pad(torch.block_diag(*captions), (images.shape[1], 0), value=1).bool()          # (KT,2(N+1)+KT)
+    captions = [causal_mask(T, 0)] * (len(ids) // B)
+    mask = F.pad(torch.block_diag(*captions), (images.shape[1], 0), value=True)              # (KT,2(N+1)+KT)
     h, judged = left_to_right(model, images, model.embed.text(masked).view(B, len(captions) * T, -1), mask)
     return word_loss(model.word_head(h).view(*ids.shape, -1), target), judged
 

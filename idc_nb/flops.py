@@ -12,16 +12,16 @@ import torch
 from .inputs import ModelConfig
 
 # %% ../nbs/14b_profile.ipynb #464c8bcc
-def layer_flops(c:ModelConfig, reads:int, asks:int, keys:int) -> tuple: # of the linear maps, of attention
-    "One layer, one sequence, forward."
-    return 4 * (reads + asks) * c.dim**2 + 4 * asks * c.dim * c.ff, 4 * asks * keys * c.dim
+def layer_flops(c:ModelConfig, elements:int, asks:int) -> tuple: # of the linear maps, of attention
+    "One layer, one sequence, forward. Each element offers a key and a value, `asks` of them ask."
+    return 4 * (elements + asks) * c.dim**2 + 4 * asks * c.dim * c.ff, 4 * asks * elements * c.dim
 
 def stack_flops(c:ModelConfig, layers:int, elements:int,
                 asks:'int|None'=None, # elements that ask in the last layer; None: all
                ) -> tuple: # of the linear maps, of attention
     "`layers` layers, of which the last serves only those that are asked."
     sizes = [elements] * (layers - 1) + [elements if asks is None else asks]
-    return tuple(sum(x) for x in zip(*(layer_flops(c, elements, q, elements) for q in sizes)))
+    return tuple(sum(x) for x in zip(*(layer_flops(c, elements, q) for q in sizes)))
 
 def image_parts(c:ModelConfig) -> dict: # part -> (linear maps, attention), forward, one pair
     "Projection, perception, comparison."

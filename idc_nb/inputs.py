@@ -81,7 +81,10 @@ class _Dice(torch.autograd.Function):
 
 class Dropout(nn.Dropout):
     "`nn.Dropout`, behind ReLU if wanted; on the CPU its dice are single bytes, and the rate a multiple of 1/256."
-    def __init__(self, p:float, relu:bool=False): super().__init__(p); self.relu = relu
+    def __init__(self, p:float, # rate, the share of numbers that are dropped
+                 relu:bool=False): # ReLU first?
+        super().__init__(p)
+        self.relu = relu
 
     def forward(self, x:Tensor) -> Tensor: # any shape, and the same back
         drop = round(256 * self.p)                                                     # faces of a die that drop, of 256

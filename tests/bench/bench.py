@@ -218,7 +218,7 @@ def measure(entries, rounds): # -> figures, the best rate of a plain product
             torch.testing.assert_close(versions['plain'][1](), one, rtol=1e-4, atol=1e-4)      # the same loss, the same ids
         peaks, runs = [], {k: run for k, (run, _) in versions.items()}
         seconds = in_turns(runs | dict(peak=lambda: peaks.append(gemm_peak())), 1 if 'images_too' in name else rounds)  # that one takes long
-        fast, slow, peak = seconds['fast'], seconds.get('plain'), sorted(peaks[1:])[len(peaks) // 2 - 1]
+        fast, slow, peak = seconds['fast'], seconds.get('plain'), float(np.median(peaks[1:]))
         out[name] = dict(seconds=round(fast, 5), plain_seconds=slow and round(slow, 5), ratio=slow and round(slow / fast, 2),
                          gflop=round(gflop(versions['fast'][0]), 3) or None)
         out[name]['share_of_peak'] = out[name]['gflop'] and round(1e9 * out[name]['gflop'] / fast / peak, 3)
