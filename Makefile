@@ -12,7 +12,7 @@ demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score
 
 test: $(INSTALLED)  ## notebooks and library agree, every notebook runs, pytest
 	$(RUN) tests/in_step.py
-	$(RUN) -c "from idc_nb.grid import lesson_store; lesson_store()"
+	$(RUN) -c "from idc_nb.lab.store import lesson_store; lesson_store()"
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --do_print
 	$(BIN)/pytest -q tests
 
@@ -26,7 +26,7 @@ checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the p
 	$(RUN) -m idc_nb.demo --checkpoint
 
 ablation: $(INSTALLED)  ## train and score the six rows of the ablation with SEEDS seeds (hours, resumable)
-	$(RUN) -m idc_nb.results --seeds $(SEEDS)
+	$(RUN) -m idc_nb.ablation --seeds $(SEEDS)
 
 expansion: $(INSTALLED)  ## the four rows on what captions and labels of single photos add, SEEDS runs each (minutes a run, resumable)
 	$(RUN) -m idc_nb.expansion --seeds $(SEEDS)

@@ -21,83 +21,134 @@ from .grid import get_backbone, to_pixels
 from .inputs import ModelConfig
 from .model import DifferenceModel
 from .vocab import SPECIALS, Vocab
-from .world.mini import write_whole
+from .lab.files import write_whole
 
 # %% ../nbs/17_captioner.ipynb #f586ce68
 @dataclass
 class Captioner:
     "A trained model, its vocabulary, and the name of the backbone whose grids it reads."
+
     model: DifferenceModel
     vocab: Vocab
     backbone: str
-    about: dict   # where it comes from: data, steps, seed, scores
+    about: dict  # where it comes from: data, steps, seed, scores
 
-    def from_grids(self, img1:Tensor, img2:Tensor, # (B,N,C)
-                  ) -> list: # of (sentence, probability of a semantic change)
-        ids, p = greedy(self.model.eval(), img1.float(), img2.float(), self.about.get('max_len', 40))
+    def from_grids(
+        self,
+        img1: Tensor,
+        img2: Tensor,  # (B,N,C)
+    ) -> list:  # of (sentence, probability of a semantic change)
+        ids, p = greedy(
+            self.model.eval(), img1.float(), img2.float(), self.about.get('max_len', 40)
+        )
         return [(self.vocab.decode(row), float(x)) for row, x in zip(ids, p)]
 
     @torch.inference_mode()
-    def from_images(self, img1, img2, # lists of paths, PIL images or uint8 arrays
-                   ) -> list: # of (sentence, probability of a semantic change)
+    def from_images(
+        self,
+        img1,
+        img2,  # lists of paths, PIL images or uint8 arrays
+    ) -> list:  # of (sentence, probability of a semantic change)
         net = get_backbone(self.backbone)
-        grids = [net(torch.from_numpy(np.stack([to_pixels(x) for x in images]))) for images in (img1, img2)]  # (B,N,C)
+        grids = [
+            net(torch.from_numpy(np.stack([to_pixels(x) for x in images])))
+            for images in (img1, img2)
+        ]  # (B,N,C)
         return self.from_grids(*grids)
 
 # %% ../nbs/17_captioner.ipynb #15899bb1
-def save_captioner(c:Captioner, path):
+def save_captioner(c: Captioner, path):
     "Write one .safetensors file, to a temporary name first."
-    text = dict(config=asdict(c.model.config), words=c.vocab.words[len(SPECIALS):], backbone=c.backbone, about=c.about)
+    text = dict(
+        config=asdict(c.model.config),
+        words=c.vocab.words[len(SPECIALS) :],
+        backbone=c.backbone,
+        about=c.about,
+    )
     weights = {k: v.contiguous() for k, v in c.model.state_dict().items()}
     write_whole(path, lambda part: save_file(weights, part, {'idc_nb': json.dumps(text)}))
 
+
 def load_captioner(path) -> Captioner:
     "Read a file of `save_captioner`. A ValueError says what does not match."
-    if not Path(path).is_file(): raise FileNotFoundError(f'{path} is missing: expected a captioner file (.safetensors)')
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path} is missing: expected a captioner file (.safetensors)')
     try:
         with safe_open(path, 'pt') as f:
-            text, weights = (f.metadata() or {}).get('idc_nb'), {k: f.get_tensor(k) for k in f.keys()}
-    except SafetensorError as e: raise ValueError(f'{path} is not a safetensors file ({e})') from None
-    if text is None: raise ValueError(f'{path} was not written by save_captioner: its metadata has no entry idc_nb')
+            text, weights = (
+                (f.metadata() or {}).get('idc_nb'),
+                {k: f.get_tensor(k) for k in f.keys()},
+            )
+    except SafetensorError as e:
+        raise ValueError(f'{path} is not a safetensors file ({e})') from None
+    if text is None:
+        raise ValueError(
+            f'{path} was not written by save_captioner: its metadata has no entry idc_nb'
+        )
     text = json.loads(text)
     model, vocab = DifferenceModel(ModelConfig(**text['config'])), Vocab(text['words'])
     _check(path, model.state_dict(), weights)
     model.load_state_dict(weights)
     return Captioner(model.eval(), vocab, text['backbone'], text['about'])
 
-def _check(path, own, theirs): # ValueError: missing, surplus, wrong shape
-    wrong = [f'{k} is missing' for k in own.keys() - theirs.keys()] + [f'{k} is unknown' for k in theirs.keys() - own.keys()]
-    wrong += [f'{k} is {tuple(theirs[k].shape)}, expected {tuple(v.shape)}' for k, v in own.items() if k in theirs and theirs[k].shape != v.shape]
-    if wrong: raise ValueError(f'{path} does not fit its own settings: {"; ".join(sorted(wrong)[:3])} ({len(wrong)} in all)')
+
+def _check(path, own, theirs):  # ValueError: missing, surplus, wrong shape
+    wrong = [f'{k} is missing' for k in own.keys() - theirs.keys()] + [
+        f'{k} is unknown' for k in theirs.keys() - own.keys()
+    ]
+    wrong += [
+        f'{k} is {tuple(theirs[k].shape)}, expected {tuple(v.shape)}'
+        for k, v in own.items()
+        if k in theirs and theirs[k].shape != v.shape
+    ]
+    if wrong:
+        raise ValueError(
+            f'{path} does not fit its own settings: {"; ".join(sorted(wrong)[:3])} ({len(wrong)} in all)'
+        )
 
 # %% ../nbs/17_captioner.ipynb #6a0644d1
 SHIPPED = files('idc_nb') / 'checkpoints' / 'mini_clevr.safetensors'
 #: name -> checkpoint that comes with the package
-MODELS = dict(mini_clevr=SHIPPED, mini_birds=files('idc_nb') / 'checkpoints' / 'mini_birds.safetensors')
+MODELS = dict(
+    mini_clevr=SHIPPED, mini_birds=files('idc_nb') / 'checkpoints' / 'mini_birds.safetensors'
+)
+
 
 @lru_cache(2)
-def get_captioner(model='mini_clevr') -> Captioner: # one of `MODELS`, or a file of `save_captioner`
+def get_captioner(
+    model='mini_clevr',
+) -> Captioner:  # one of `MODELS`, or a file of `save_captioner`
     "Loaded once, then kept."
     return load_captioner(MODELS.get(model or 'mini_clevr', model))
 
 # %% ../nbs/17_captioner.ipynb #8df51a8c
-def captions(pairs, # (img1, img2) pairs of paths, PIL images or uint8 arrays (H,W), (H,W,3), (H,W,4)
-             with_change:bool=False, # also the probability of a semantic change? Not of birds
-             checkpoint:'str|None'=None, # a file of `save_captioner`, instead of `model`
-             batch:int=32,
-             model:str='mini_clevr', # for what: 'mini_clevr' scenes, 'mini_birds'
-            ) -> list: # of sentences, or of (sentence, probability)
+def captions(
+    pairs,  # (img1, img2) pairs of paths, PIL images or uint8 arrays (H,W), (H,W,3), (H,W,4)
+    with_change: bool = False,  # also the probability of a semantic change? Not of birds
+    checkpoint: 'str|None' = None,  # a file of `save_captioner`, instead of `model`
+    batch: int = 32,
+    model: str = 'mini_clevr',  # for what: 'mini_clevr' scenes, 'mini_birds'
+) -> list:  # of sentences, or of (sentence, probability)
     "What differs in each pair. An image that cannot be read is a ValueError that names it."
     pairs, said, model = list(pairs), [], checkpoint or model
     for k, pair in enumerate(pairs):
-        if len(pair) != 2: raise ValueError(f'pair {k} has {len(pair)} images, expected two')
+        if len(pair) != 2:
+            raise ValueError(f'pair {k} has {len(pair)} images, expected two')
     if with_change and not get_captioner(model).about.get('judge', True):
-        raise ValueError(f'{model} never learnt to judge whether anything changed: leave with_change out')
+        raise ValueError(
+            f'{model} never learnt to judge whether anything changed: leave with_change out'
+        )
     for start in range(0, len(pairs), batch):
-        said += get_captioner(model).from_images(*zip(*pairs[start:start + batch]))
+        said += get_captioner(model).from_images(*zip(*pairs[start : start + batch]))
     return said if with_change else [sentence for sentence, _ in said]
 
-def caption(img1, img2, # paths, PIL images or uint8 arrays
-            with_change:bool=False, checkpoint:'str|None'=None, model:str='mini_clevr') -> 'str|tuple': # see `captions`
+
+def caption(
+    img1,
+    img2,  # paths, PIL images or uint8 arrays
+    with_change: bool = False,
+    checkpoint: 'str|None' = None,
+    model: str = 'mini_clevr',
+) -> 'str|tuple':  # see `captions`
     "What differs between two similar images: a sentence, or (sentence, probability of a semantic change)."
     return captions([(img1, img2)], with_change, checkpoint, model=model)[0]

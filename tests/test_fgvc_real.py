@@ -1,24 +1,38 @@
 "Class labels teach from real photos: the 80 of ../shared/data/cub (skipped where they are missing)."
+
 from pathlib import Path
 import numpy as np, pytest, torch
-from idc_nb.gic import BirdPretraining, ClassPairs, see_photos
-from idc_nb.grid import extract_features
+from idc_nb.fgvc import BirdPretraining, ClassPairs, see_photos
+from idc_nb.lab.store import extract_features
 from idc_nb.inputs import ModelConfig, whiten
 from idc_nb.model import DifferenceModel
-from idc_nb.pairs import read_cub
-from idc_nb.pretrain import TrainConfig, fit
+from idc_nb.lab.readers import read_cub
+from idc_nb.training import TrainConfig, fit
 
 CUB = Path(__file__).parents[2] / 'shared' / 'data' / 'cub'
 pytestmark = pytest.mark.skipif(not (CUB / 'images').is_dir(), reason='no ../shared/data/cub here')
 
 
-def learn(folder, store, photos, seed): # -> stage that has seen the training photos, classes
+def learn(folder, store, photos, seed):  # -> stage that has seen the training photos, classes
     c = TrainConfig(100, 16, 1e-3, warmup=20, seed=seed)
     torch.manual_seed(seed)
-    model = DifferenceModel(ModelConfig(store.grids.shape[2], 10, dim=96, heads=4, ff=192, cross_layers=1, dropout=0., noise=.3))
+    model = DifferenceModel(
+        ModelConfig(
+            store.grids.shape[2],
+            10,
+            dim=96,
+            heads=4,
+            ff=192,
+            cross_layers=1,
+            dropout=0.0,
+            noise=0.3,
+        )
+    )
     whiten(model.embed, store.sample_cells())
     batches = ClassPairs(photos, store, c.batch, c.steps, seed)
-    return fit(BirdPretraining(model, c, len(batches.names)), batches, folder, enable_progress_bar=False), batches.names
+    return fit(
+        BirdPretraining(model, c, len(batches.names)), batches, folder, enable_progress_bar=False
+    ), batches.names
 
 
 def test_held_out_photos(tmp_path, seed=0):
@@ -32,4 +46,4 @@ def test_held_out_photos(tmp_path, seed=0):
         right[split] = np.mean([names[k] == p.label for k, p in zip(logits.argmax(1), ps)])
     print(right)
     assert len(names) == 10
-    assert right['train'] > .6 and right["test"] >= .3, right   # guessing: 0.1
+    assert right['train'] > 0.6 and right["test"] >= 0.3, right  # guessing: 0.1

@@ -1,4 +1,5 @@
 """The negatives' builder on real sentences, kept outside the repository; skipped where they are missing."""
+
 import json
 from pathlib import Path
 import numpy as np, pytest
@@ -9,12 +10,14 @@ DATA = Path(__file__).resolve().parents[2] / 'shared' / 'data'
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason='no ../shared/data here')
 
 
-def read(name): return json.loads((DATA / name).read_text()) if DATA.is_dir() else {}
+def read(name):
+    return json.loads((DATA / name).read_text()) if DATA.is_dir() else {}
 
 
 def test_real_sentences_fall_into_parts_and_back():
     for kind, sentences in read('clevr_change/caption_excerpts.json')['change'].items():
-        for s in sentences: assert join_parts(**read_parts(s)) == s
+        for s in sentences:
+            assert join_parts(**read_parts(s)) == s
 
 
 def test_confusions_of_real_sentences_mean_something_else():

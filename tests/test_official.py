@@ -1,15 +1,20 @@
 """Released checkpoints, hostile ones too, and the command that compares numbers, on files made here."""
+
 import collections, json, os, pickle, subprocess, sys, zipfile
 from pathlib import Path
 import numpy as np, pytest, torch
 from safetensors.torch import save_file
-from idc_nb import official as O
+from idc_nb.lab import official as O
 from idc_nb.inputs import ModelConfig
 from idc_nb.vocab import BOS, EOS, PAD
 
 CONFIG = dict(channels=32, vocab=50, dim=64, heads=4, ff=128, cells=9, exact=True)
-PARTS = dict(clver_pretrain=(3, ('cells', 'match_a', 'match_b')), clver_finetune=(3, ('judge',)),
-             bird_pretrain=(2, ('cells', 'match_a', 'classes')), cub_pretrain=(2, ('cells', 'match_a', 'match_b')))
+PARTS = dict(
+    clver_pretrain=(3, ('cells', 'match_a', 'match_b')),
+    clver_finetune=(3, ('judge',)),
+    bird_pretrain=(2, ('cells', 'match_a', 'classes')),
+    cub_pretrain=(2, ('cells', 'match_a', 'match_b')),
+)
 SMALL = ModelConfig(8, 20, dim=16, heads=2, ff=16, cross_layers=1, exact=True)
 
 
@@ -17,39 +22,69 @@ def made_up(c, parts, seed=0, **other):
     torch.manual_seed(seed)
     r = O.ReleasedModel(c, parts, **other)
     for n, p in r.named_parameters():
-        torch.nn.init.normal_(p, std=.2 if p.ndim == 1 else p.shape[-1]**-.5)
-        if p.ndim == 1 and 'norm' in n and n.endswith('weight'): p.data += 1
+        torch.nn.init.normal_(p, std=0.2 if p.ndim == 1 else p.shape[-1] ** -0.5)
+        if p.ndim == 1 and 'norm' in n and n.endswith('weight'):
+            p.data += 1
     return r.eval()
 
 
 def captions(g, B, L, n=None):
-    ids = torch.randint(6, 50, (B, L), generator=g); ids[:, 0] = BOS
-    for row, end in zip(ids, torch.randint(4, L, (B,), generator=g)): row[end] = EOS; row[end + 1:] = PAD
+    ids = torch.randint(6, 50, (B, L), generator=g)
+    ids[:, 0] = BOS
+    for row, end in zip(ids, torch.randint(4, L, (B,), generator=g)):
+        row[end] = EOS
+        row[end + 1 :] = PAD
     return ids
 
 
 def pretrain_inputs(name, g):
     L, single = dict(clver=14, bird=16, cub=12)[name[:-9].rstrip('_')], name.startswith('cub')
-    def images(task, B): return {f'{task}_in_img{k}': torch.rand(B, 9, 32, generator=g) for k in ([''] if single else [1, 2])}
+
+    def images(task, B):
+        return {
+            f'{task}_in_img{k}': torch.rand(B, 9, 32, generator=g)
+            for k in ([''] if single else [1, 2])
+        }
+
     a, K = {}, 1 if single else 2
     for task in ('mlm', 'mvm', 'itm_a', *([] if 'bird' in name else ['itm_b'])):
-        ids = captions(g, 3, L); label = torch.where(torch.rand(3, L, generator=g) < .3, ids, -1); label[:, 1] = ids[:, 1]
+        ids = captions(g, 3, L)
+        label = torch.where(torch.rand(3, L, generator=g) < 0.3, ids, -1)
+        label[:, 1] = ids[:, 1]
         a |= images(task, 3) | {f'{task}_in_cap': ids, f'{task}_in_cap_label': label}
-        if task[:3] == 'itm': a[f'{task}_in_align_label'] = torch.randint(2, (3, 1), generator=g)
-    mask = torch.rand(3, 9 * K, generator=g) < .2; mask[:, 0] = True
+        if task[:3] == 'itm':
+            a[f'{task}_in_align_label'] = torch.randint(2, (3, 1), generator=g)
+    mask = torch.rand(3, 9 * K, generator=g) < 0.2
+    mask[:, 0] = True
     a |= dict(mvm_in_img_mask=mask, mvm_in_img_label=torch.rand(3, 9 * K, 32, generator=g))
     a |= images('fda', 2) | dict(fda_in_caps=captions(g, 14, L).view(2, 7, L))
     if 'bird' in name:
-        classes = torch.randint(555, (2, 4, 1), generator=g); classes[1, 0] = classes[0, 0]
-        a |= images('nabirds', 4) | dict(nabirds_in_class1=classes[0], nabirds_in_class2=classes[1], nabirds_in_label=(classes[0] == classes[1]).long())
-    if 'clver' in name: a['adam_losses'] = torch.zeros(6)
+        classes = torch.randint(555, (2, 4, 1), generator=g)
+        classes[1, 0] = classes[0, 0]
+        a |= images('nabirds', 4) | dict(
+            nabirds_in_class1=classes[0],
+            nabirds_in_class2=classes[1],
+            nabirds_in_label=(classes[0] == classes[1]).long(),
+        )
+    if 'clver' in name:
+        a['adam_losses'] = torch.zeros(6)
     return a
 
 
 def finetune_inputs(g, L, N):
-    ids = captions(g, 3, L); label = torch.where(torch.rand(3, L, generator=g) < .3, ids, -1); label[:, 1] = ids[:, 1]
-    grids = {k: torch.rand(B, N, 32, generator=g) for k, B in dict(in_img1=3, in_img2=3, greedy_in_img1=4, greedy_in_img2=4).items()}
-    return grids | dict(in_cap=ids, in_cap_label=label, in_diff_label=torch.randint(2, (3, 1), generator=g), greedy_ids=torch.zeros(4, L, dtype=torch.long))
+    ids = captions(g, 3, L)
+    label = torch.where(torch.rand(3, L, generator=g) < 0.3, ids, -1)
+    label[:, 1] = ids[:, 1]
+    grids = {
+        k: torch.rand(B, N, 32, generator=g)
+        for k, B in dict(in_img1=3, in_img2=3, greedy_in_img1=4, greedy_in_img2=4).items()
+    }
+    return grids | dict(
+        in_cap=ids,
+        in_cap_label=label,
+        in_diff_label=torch.randint(2, (3, 1), generator=g),
+        greedy_ids=torch.zeros(4, L, dtype=torch.long),
+    )
 
 
 @pytest.fixture(scope='module')
@@ -57,14 +92,27 @@ def folder(tmp_path_factory):
     "Files under all the official names, their numbers computed by our own model with made-up weights."
     folder, meta, g = tmp_path_factory.mktemp('numbers'), {}, torch.Generator().manual_seed(0)
     for name, (layers, parts) in PARTS.items():
-        O.save_checkpoint(made_up(ModelConfig(**CONFIG, cross_layers=layers), parts, seed=layers), folder / f'{name}.state.safetensors')
+        O.save_checkpoint(
+            made_up(ModelConfig(**CONFIG, cross_layers=layers), parts, seed=layers),
+            folder / f'{name}.state.safetensors',
+        )
     for name, weights in O._WEIGHTS.items():
         r = O.load_checkpoint(folder / f'{weights}.state.safetensors', 4, 49 if '49' in name else 9)
-        if name == 'bird_finetune': r = O.start_finetuning(r, judge=False)
-        names = dict(r.named_parameters()); ours = r.names()
-        meta[name] = dict(cfg=dict(n_head=4, img_tokens=r.model.config.cells, fda_tmp=.7), param_names=[k for k, v in ours.items() if v in names])
-        a = pretrain_inputs(name, g) if 'pretrain' in name else finetune_inputs(g, 20 if 'bird' in name else 14, r.model.config.cells)
-        if name == 'bird_finetune': del a['in_diff_label']
+        if name == 'bird_finetune':
+            r = O.start_finetuning(r, judge=False)
+        names = dict(r.named_parameters())
+        ours = r.names()
+        meta[name] = dict(
+            cfg=dict(n_head=4, img_tokens=r.model.config.cells, fda_tmp=0.7),
+            param_names=[k for k, v in ours.items() if v in names],
+        )
+        a = (
+            pretrain_inputs(name, g)
+            if 'pretrain' in name
+            else finetune_inputs(g, 20 if 'bird' in name else 14, r.model.config.cells)
+        )
+        if name == 'bird_finetune':
+            del a['in_diff_label']
         np.savez(folder / f'{name}.npz', **a)
         (folder / 'meta.json').write_text(json.dumps(meta))
         a, out = O._case_rows(folder, name)
@@ -77,20 +125,60 @@ def folder(tmp_path_factory):
 def test_all_official_names(folder, capsys):
     assert O.main([str(folder)]) == 0
     out = capsys.readouterr().out
-    for array in ('bird_pretrain.npz/nabirds_contrast_loss', 'bird_pretrain.npz/nabirds_grad_norms', 'bird_pretrain.npz/itm_a_scores', 'bird_finetune.npz/greedy_ids',
-                  'bird_finetune.npz/total_loss', 'cub_pretrain.npz/mvm_grad_img_project_weight', 'cub_pretrain.npz/fda_text_cls', 'cub_pretrain.npz/itm_b_loss',
-                  'clver_finetune_49.npz/greedy_logits', 'tiny_checkpoint_10.pt/feat_regress.weight', 'clver_pretrain.npz/adam_final_output_bias'):
+    for array in (
+        'bird_pretrain.npz/nabirds_contrast_loss',
+        'bird_pretrain.npz/nabirds_grad_norms',
+        'bird_pretrain.npz/itm_a_scores',
+        'bird_finetune.npz/greedy_ids',
+        'bird_finetune.npz/total_loss',
+        'cub_pretrain.npz/mvm_grad_img_project_weight',
+        'cub_pretrain.npz/fda_text_cls',
+        'cub_pretrain.npz/itm_b_loss',
+        'clver_finetune_49.npz/greedy_logits',
+        'tiny_checkpoint_10.pt/feat_regress.weight',
+        'clver_pretrain.npz/adam_final_output_bias',
+    ):
         assert f'{array} ' in out
-    assert [l for l in out.splitlines() if l.startswith('not checked')] == [f'not checked  {f}: not in {folder}' for f in ('atoms.npz', 'metrics.json')]
+    assert [l for l in out.splitlines() if l.startswith('not checked')] == [
+        f'not checked  {f}: not in {folder}' for f in ('atoms.npz', 'metrics.json')
+    ]
 
 
 LISTED = {  # array: shape, as the authors' numbers have it
-    'bird_pretrain': dict(mlm_single_img1=(3, 10, 64), mlm_double=(3, 20, 64), mlm_encoder=(3, 37, 64), fda_sims=(2, 7), fda_img_cls=(14, 64),
-                          nabirds_class_logits=(8, 555), nabirds_match_logits=(4, 2), nabirds_class_labels=(8,), mlm_grad_norms=(89,), nabirds_grad_norms=(89,)),
-    'cub_pretrain': dict(mlm_single_img1=(3, 10, 64), mlm_double=(3, 11, 64), mlm_encoder=(3, 24, 64), itm_b_scores=(3, 2), mlm_grad_norms=(87,)),
-    'bird_finetune': dict(encoder=(3, 40, 64), double=(3, 20, 64), greedy_ids=(4, 20), greedy_logits=(4, 19, 50), grad_norms=(78,)),
-    'clver_finetune_49': dict(greedy_ids=(4, 14), greedy_logits=(4, 13, 50), grad_norms=(96,), itm_scores=(3, 2)),
-    'clver_pretrain': dict(mlm_grad_norms=(103,), adam_losses=(6,), mvm_grad_img_project_weight=(64, 32))}
+    'bird_pretrain': dict(
+        mlm_single_img1=(3, 10, 64),
+        mlm_double=(3, 20, 64),
+        mlm_encoder=(3, 37, 64),
+        fda_sims=(2, 7),
+        fda_img_cls=(14, 64),
+        nabirds_class_logits=(8, 555),
+        nabirds_match_logits=(4, 2),
+        nabirds_class_labels=(8,),
+        mlm_grad_norms=(89,),
+        nabirds_grad_norms=(89,),
+    ),
+    'cub_pretrain': dict(
+        mlm_single_img1=(3, 10, 64),
+        mlm_double=(3, 11, 64),
+        mlm_encoder=(3, 24, 64),
+        itm_b_scores=(3, 2),
+        mlm_grad_norms=(87,),
+    ),
+    'bird_finetune': dict(
+        encoder=(3, 40, 64),
+        double=(3, 20, 64),
+        greedy_ids=(4, 20),
+        greedy_logits=(4, 19, 50),
+        grad_norms=(78,),
+    ),
+    'clver_finetune_49': dict(
+        greedy_ids=(4, 14), greedy_logits=(4, 13, 50), grad_norms=(96,), itm_scores=(3, 2)
+    ),
+    'clver_pretrain': dict(
+        mlm_grad_norms=(103,), adam_losses=(6,), mvm_grad_img_project_weight=(64, 32)
+    ),
+}
+
 
 @pytest.mark.parametrize('name', LISTED)
 def test_shapes_of_the_listed_arrays(folder, name):
@@ -98,18 +186,33 @@ def test_shapes_of_the_listed_arrays(folder, name):
     assert {k: a[k].shape for k in LISTED[name]} == LISTED[name]
 
 
-@pytest.mark.parametrize('name,array', [('bird_pretrain', 'nabirds_match_loss'), ('cub_pretrain', 'mvm_neg'), ('bird_finetune', 'greedy_ids'), ('clver_finetune_49', 'itm_loss')])
+@pytest.mark.parametrize(
+    'name,array',
+    [
+        ('bird_pretrain', 'nabirds_match_loss'),
+        ('cub_pretrain', 'mvm_neg'),
+        ('bird_finetune', 'greedy_ids'),
+        ('clver_finetune_49', 'itm_loss'),
+    ],
+)
 def test_a_difference_is_told(folder, tmp_path, capsys, name, array):
-    for f in folder.iterdir(): (tmp_path / f.name).symlink_to(f)
-    a = dict(np.load(folder / f'{name}.npz')); a[array] = a[array] + (1 if a[array].dtype == np.int64 else np.float32(1e-2))
-    (tmp_path / f'{name}.npz').unlink(); np.savez(tmp_path / f'{name}.npz', **a)
+    for f in folder.iterdir():
+        (tmp_path / f.name).symlink_to(f)
+    a = dict(np.load(folder / f'{name}.npz'))
+    a[array] = a[array] + (1 if a[array].dtype == np.int64 else np.float32(1e-2))
+    (tmp_path / f'{name}.npz').unlink()
+    np.savez(tmp_path / f'{name}.npz', **a)
     assert O.main([str(tmp_path)]) == 1
-    assert [l.split()[0] for l in capsys.readouterr().out.splitlines() if l.endswith('DIFFERS')] == [f'{name}.npz/{array}']
+    assert [
+        l.split()[0] for l in capsys.readouterr().out.splitlines() if l.endswith('DIFFERS')
+    ] == [f'{name}.npz/{array}']
 
 
 def test_broken_numbers_are_told(folder, tmp_path, capsys):
-    for f in folder.iterdir(): (tmp_path / f.name).symlink_to(f)
-    (tmp_path / 'cub_pretrain.npz').unlink(); (tmp_path / 'cub_pretrain.npz').write_bytes((folder / 'cub_pretrain.npz').read_bytes()[:2000])
+    for f in folder.iterdir():
+        (tmp_path / f.name).symlink_to(f)
+    (tmp_path / 'cub_pretrain.npz').unlink()
+    (tmp_path / 'cub_pretrain.npz').write_bytes((folder / 'cub_pretrain.npz').read_bytes()[:2000])
     (tmp_path / 'bird_pretrain.state.safetensors').unlink()
     assert O.main([str(tmp_path)]) == 1
     out = capsys.readouterr().out
@@ -117,41 +220,82 @@ def test_broken_numbers_are_told(folder, tmp_path, capsys):
 
 
 def test_no_folder(tmp_path, capsys):
-    assert O.main([str(tmp_path / 'nowhere')]) == 2 and 'nowhere is not a folder' in capsys.readouterr().err
+    assert (
+        O.main([str(tmp_path / 'nowhere')]) == 2
+        and 'nowhere is not a folder' in capsys.readouterr().err
+    )
     assert O.main([str(tmp_path)]) == 2 and 'holds none of' in capsys.readouterr().err
 
 
 def test_as_a_command(tmp_path):
-    done = subprocess.run([sys.executable, '-m', 'idc_nb.official', str(tmp_path / 'nowhere')], capture_output=True, text=True, timeout=200)
-    assert done.returncode == 2 and 'is not a folder' in done.stderr and 'Traceback' not in done.stderr
+    done = subprocess.run(
+        [sys.executable, '-m', 'idc_nb.lab.official', str(tmp_path / 'nowhere')],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert (
+        done.returncode == 2 and 'is not a folder' in done.stderr and 'Traceback' not in done.stderr
+    )
 
 
 # --- checkpoints, whole and hostile
 
 PRE = ('cells', 'match_a')
 
+
 @pytest.fixture
-def state(): return made_up(SMALL, PRE, step=10).official_state()
+def state():
+    return made_up(SMALL, PRE, step=10).official_state()
 
-def load(path): return O.load_checkpoint(path, heads=2)
 
-def saved(tmp_path, whole): torch.save(whole, tmp_path / 'x.pt'); return tmp_path / 'x.pt'
+def load(path):
+    return O.load_checkpoint(path, heads=2)
 
-def pre(state, **other): return dict(global_step=10, model_state_dict=state, task_batch_num=collections.defaultdict(int, mlm=3)) | other
+
+def saved(tmp_path, whole):
+    torch.save(whole, tmp_path / 'x.pt')
+    return tmp_path / 'x.pt'
+
+
+def pre(state, **other):
+    return (
+        dict(
+            global_step=10,
+            model_state_dict=state,
+            task_batch_num=collections.defaultdict(int, mlm=3),
+        )
+        | other
+    )
+
 
 def refused(path, *words):
-    with pytest.raises(ValueError) as e: load(path)
-    for w in (str(path), *words): assert w in str(e.value), e.value
+    with pytest.raises(ValueError) as e:
+        load(path)
+    for w in (str(path), *words):
+        assert w in str(e.value), e.value
 
 
 def test_their_layout(tmp_path, state):
     r = load(saved(tmp_path, pre(state)))
-    assert (r.step, r.batches, set(r.parts)) == (10, dict(mlm=3), set(PRE)) and r.model.config == SMALL and not r.training
+    assert (
+        (r.step, r.batches, set(r.parts)) == (10, dict(mlm=3), set(PRE))
+        and r.model.config == SMALL
+        and not r.training
+    )
     O.save_checkpoint(r, tmp_path / 'back.pt')
     whole = torch.load(tmp_path / 'back.pt', weights_only=False)  # our own file
-    assert list(whole) == ['global_step', 'model_state_dict', 'task_batch_num'] and type(whole['task_batch_num']) is collections.defaultdict
-    assert whole['model_state_dict'].keys() == state.keys() and all(state[k].equal(v) for k, v in whole['model_state_dict'].items())
-    assert whole['model_state_dict']['feat_regress.weight'].data_ptr() == whole['model_state_dict']['img_project.0.weight'].data_ptr()
+    assert (
+        list(whole) == ['global_step', 'model_state_dict', 'task_batch_num']
+        and type(whole['task_batch_num']) is collections.defaultdict
+    )
+    assert whole['model_state_dict'].keys() == state.keys() and all(
+        state[k].equal(v) for k, v in whole['model_state_dict'].items()
+    )
+    assert (
+        whole['model_state_dict']['feat_regress.weight'].data_ptr()
+        == whole['model_state_dict']['img_project.0.weight'].data_ptr()
+    )
 
 
 def test_bare_state_and_data_parallel_names(tmp_path, state):
@@ -160,46 +304,73 @@ def test_bare_state_and_data_parallel_names(tmp_path, state):
 
 
 def test_half_precision_and_old_format(tmp_path, state):
-    torch.save({k: v.half() for k, v in state.items()}, tmp_path / 'x.pt', _use_new_zipfile_serialization=False)
+    torch.save(
+        {k: v.half() for k, v in state.items()},
+        tmp_path / 'x.pt',
+        _use_new_zipfile_serialization=False,
+    )
     assert load(tmp_path / 'x.pt').model.word_head.weight.dtype == torch.float32
 
 
 def test_heads_must_divide(tmp_path, state):
-    with pytest.raises(ValueError, match='not a multiple of heads'): O.load_checkpoint(saved(tmp_path, state), heads=3)
+    with pytest.raises(ValueError, match='not a multiple of heads'):
+        O.load_checkpoint(saved(tmp_path, state), heads=3)
 
 
 class Runs:
-    def __init__(self, call, *args): self.what = call, args
-    def __reduce__(self): return self.what
+    def __init__(self, call, *args):
+        self.what = call, args
 
-class Foreign: pass
+    def __reduce__(self):
+        return self.what
 
-BOMBS = dict(system=lambda p: Runs(os.system, f'touch {p}'), mkdir=lambda p: Runs(os.mkdir, str(p)), exec=lambda p: Runs(exec, f'open({str(p)!r}, "w")'),
-             eval=lambda p: Runs(eval, f'open({str(p)!r}, "w")'), open=lambda p: Runs(open, str(p), 'w'), foreign=lambda p: Foreign(),
-             factory=lambda p: collections.defaultdict(Foreign, mlm=1), method=lambda p: Runs(Path.touch, p))
+
+class Foreign:
+    pass
+
+
+BOMBS = dict(
+    system=lambda p: Runs(os.system, f'touch {p}'),
+    mkdir=lambda p: Runs(os.mkdir, str(p)),
+    exec=lambda p: Runs(exec, f'open({str(p)!r}, "w")'),
+    eval=lambda p: Runs(eval, f'open({str(p)!r}, "w")'),
+    open=lambda p: Runs(open, str(p), 'w'),
+    foreign=lambda p: Foreign(),
+    factory=lambda p: collections.defaultdict(Foreign, mlm=1),
+    method=lambda p: Runs(Path.touch, p),
+)
+
 
 @pytest.mark.filterwarnings('ignore:Detected pickle protocol')
 @pytest.mark.parametrize('bomb', BOMBS)
 @pytest.mark.parametrize('place', ['state', 'batches', 'alone', 'plain'])
 def test_nothing_is_run(tmp_path, state, bomb, place):
-    flag = tmp_path / 'ran'; x = BOMBS[bomb](flag)
-    whole = dict(state=pre(dict(state, x=x)), batches=pre(state, task_batch_num=x), alone=x, plain=x)[place]
-    if place == 'plain': (tmp_path / 'x.pt').write_bytes(pickle.dumps(whole))  # no zip around it
-    else: saved(tmp_path, whole)
+    flag = tmp_path / 'ran'
+    x = BOMBS[bomb](flag)
+    whole = dict(
+        state=pre(dict(state, x=x)), batches=pre(state, task_batch_num=x), alone=x, plain=x
+    )[place]
+    if place == 'plain':
+        (tmp_path / 'x.pt').write_bytes(pickle.dumps(whole))  # no zip around it
+    else:
+        saved(tmp_path, whole)
     refused(tmp_path / 'x.pt', 'without running code')
     assert not flag.exists() and {p.name for p in tmp_path.iterdir()} == {'x.pt'}
 
 
-@pytest.mark.parametrize('share', [0, .001, .1, .5, .9, .999])
+@pytest.mark.parametrize('share', [0, 0.001, 0.1, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize('suffix', ['.pt', '.safetensors'])
 def test_truncated(tmp_path, state, share, suffix):
     path = tmp_path / f'x{suffix}'
     O.save_checkpoint(made_up(SMALL, PRE, step=10), path)
-    whole = path.read_bytes(); path.write_bytes(whole[:int(len(whole) * share)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
     refused(path)
 
 
-@pytest.mark.parametrize('content', [b'', b'hello', b'\x80\x02', b'PK\x03\x04' + bytes(50), b'{"a": 1}', bytes(1000)])
+@pytest.mark.parametrize(
+    'content', [b'', b'hello', b'\x80\x02', b'PK\x03\x04' + bytes(50), b'{"a": 1}', bytes(1000)]
+)
 @pytest.mark.parametrize('suffix', ['.pt', '.safetensors'])
 def test_not_a_checkpoint(tmp_path, content, suffix):
     (tmp_path / f'x{suffix}').write_bytes(content)
@@ -208,45 +379,103 @@ def test_not_a_checkpoint(tmp_path, content, suffix):
 
 def test_missing_file_and_folder(tmp_path):
     for path in (tmp_path / 'x.pt', tmp_path):
-        with pytest.raises(FileNotFoundError, match='is missing: expected a checkpoint'): load(path)
+        with pytest.raises(FileNotFoundError, match='is missing: expected a checkpoint'):
+            load(path)
 
 
 def test_other_files(tmp_path):
-    np.savez(tmp_path / 'x.pt', a=np.ones(3)); (tmp_path / 'x.pt.npz').rename(tmp_path / 'x.pt'); refused(tmp_path / 'x.pt')
-    with zipfile.ZipFile(tmp_path / 'x.pt', 'w') as z: z.writestr('a', 'b')
+    np.savez(tmp_path / 'x.pt', a=np.ones(3))
+    (tmp_path / 'x.pt.npz').rename(tmp_path / 'x.pt')
+    refused(tmp_path / 'x.pt')
+    with zipfile.ZipFile(tmp_path / 'x.pt', 'w') as z:
+        z.writestr('a', 'b')
     refused(tmp_path / 'x.pt')
 
 
-ODD = {'a list': lambda s: [1], 'a tensor': lambda s: torch.ones(3), 'empty': lambda s: {}, 'no tensors': lambda s: dict(a=1), 'state is a list': lambda s: pre([1]),
-       'state of numbers': lambda s: pre(dict(a=1)), 'other tensors': lambda s: dict(a=torch.ones(2)), 'step is text': lambda s: pre(s, global_step='10'),
-       'no step': lambda s: dict(model_state_dict=s), 'batches of text': lambda s: pre(s, task_batch_num=dict(mlm='3')), 'batches a list': lambda s: pre(s, task_batch_num=[1]),
-       'whole numbers': lambda s: dict(s, **{'output_layer.bias': torch.ones(20, dtype=torch.long)}), 'names of numbers': lambda s: {**s, 3: torch.ones(2)}}
+ODD = {
+    'a list': lambda s: [1],
+    'a tensor': lambda s: torch.ones(3),
+    'empty': lambda s: {},
+    'no tensors': lambda s: dict(a=1),
+    'state is a list': lambda s: pre([1]),
+    'state of numbers': lambda s: pre(dict(a=1)),
+    'other tensors': lambda s: dict(a=torch.ones(2)),
+    'step is text': lambda s: pre(s, global_step='10'),
+    'no step': lambda s: dict(model_state_dict=s),
+    'batches of text': lambda s: pre(s, task_batch_num=dict(mlm='3')),
+    'batches a list': lambda s: pre(s, task_batch_num=[1]),
+    'whole numbers': lambda s: dict(s, **{'output_layer.bias': torch.ones(20, dtype=torch.long)}),
+    'names of numbers': lambda s: {**s, 3: torch.ones(2)},
+}
+
 
 @pytest.mark.parametrize('odd', ODD)
-def test_wrong_content(tmp_path, state, odd): refused(saved(tmp_path, ODD[odd](state)))
+def test_wrong_content(tmp_path, state, odd):
+    refused(saved(tmp_path, ODD[odd](state)))
 
 
 SHAPES = {  # what is changed -> words of the message
     'missing': ({'output_layer.bias': None}, ['missing output_layer.bias']),
-    'missing layer part': ({'encoder.layers.0.attn.out.weight': None}, ['missing encoder.layers.0.attn.out.weight']),
+    'missing layer part': (
+        {'encoder.layers.0.attn.out.weight': None},
+        ['missing encoder.layers.0.attn.out.weight'],
+    ),
     'missing sizes': ({'word_embedding.weight': None}, ['no word_embedding.weight']),
     'missing positions': ({'position_encoding.pe': None}, ['missing position_encoding.pe']),
     'missing tie': ({'feat_regress.weight': None}, ['missing feat_regress.weight']),
     'surplus': ({'extra.weight': torch.ones(2)}, ['surplus extra.weight']),
-    'surplus layer': ({'encoder.layers.7.attn.out.bias': torch.ones(16)}, ['missing encoder.layers.1.', 'surplus encoder.layers.7.']),
-    'layer without end': ({'encoder.layers.999999999.attn.out.bias': torch.ones(16)}, ['surplus encoder.layers.999999999.']),
-    'wrong shape': ({'output_layer.bias': torch.ones(19)}, ['wrong shape output_layer.bias (19,) for (20,)']),
+    'surplus layer': (
+        {'encoder.layers.7.attn.out.bias': torch.ones(16)},
+        ['missing encoder.layers.1.', 'surplus encoder.layers.7.'],
+    ),
+    'layer without end': (
+        {'encoder.layers.999999999.attn.out.bias': torch.ones(16)},
+        ['surplus encoder.layers.999999999.'],
+    ),
+    'wrong shape': (
+        {'output_layer.bias': torch.ones(19)},
+        ['wrong shape output_layer.bias (19,) for (20,)'],
+    ),
     'turned': ({'img_project.0.weight': torch.ones(8, 16)}, ['wrong shape', 'img_project.0']),
-    'one dimension': ({'word_embedding.weight': torch.ones(16)}, ['word_embedding.weight has shape (16,), expected 2 dimensions']),
-    'odd pooler': ({'pooler.0.weight': torch.ones(2, 20)}, ['pooler.0.weight has shape (2, 20)', '(2, 32) or (2, 48)']),
-    'untied': ({'feat_regress.weight': torch.ones(16, 8)}, ['feat_regress.weight differs from img_project.0.weight']),
-    'not a number': ({'output_layer.bias': torch.full((20,), torch.nan)}, ['output_layer.bias holds numbers that are not finite']),
-    'other positions': ({'position_encoding.pe': torch.zeros(1, 200, 16)}, ['position_encoding.pe is not']),
-    'a shape larger than its data': ({'word_embedding.weight': torch.ones(1, 1).expand(10**9, 16)}, ['word_embedding.weight', 'not a name with a whole tensor']),
-    'wide': ({'word_embedding.weight': torch.ones(1, 200_000)}, ['pooler.0.weight has shape (2, 48), expected (2, 400000)']),
-    'wide, no heads': ({'word_embedding.weight': torch.ones(1, 200_000), 'pooler.0.weight': None, 'pooler.0.bias': None}, ['does not fit', 'wrong shape', 'img_project.0.bias (16,) for (200000,)']),
+    'one dimension': (
+        {'word_embedding.weight': torch.ones(16)},
+        ['word_embedding.weight has shape (16,), expected 2 dimensions'],
+    ),
+    'odd pooler': (
+        {'pooler.0.weight': torch.ones(2, 20)},
+        ['pooler.0.weight has shape (2, 20)', '(2, 32) or (2, 48)'],
+    ),
+    'untied': (
+        {'feat_regress.weight': torch.ones(16, 8)},
+        ['feat_regress.weight differs from img_project.0.weight'],
+    ),
+    'not a number': (
+        {'output_layer.bias': torch.full((20,), torch.nan)},
+        ['output_layer.bias holds numbers that are not finite'],
+    ),
+    'other positions': (
+        {'position_encoding.pe': torch.zeros(1, 200, 16)},
+        ['position_encoding.pe is not'],
+    ),
+    'a shape larger than its data': (
+        {'word_embedding.weight': torch.ones(1, 1).expand(10**9, 16)},
+        ['word_embedding.weight', 'not a name with a whole tensor'],
+    ),
+    'wide': (
+        {'word_embedding.weight': torch.ones(1, 200_000)},
+        ['pooler.0.weight has shape (2, 48), expected (2, 400000)'],
+    ),
+    'wide, no heads': (
+        {
+            'word_embedding.weight': torch.ones(1, 200_000),
+            'pooler.0.weight': None,
+            'pooler.0.bias': None,
+        },
+        ['does not fit', 'wrong shape', 'img_project.0.bias (16,) for (200000,)'],
+    ),
     'sparse': ({'output_layer.bias': torch.ones(20).to_sparse()}, ['output_layer.bias']),
 }
+
 
 @pytest.mark.parametrize('change', SHAPES)
 def test_what_does_not_fit_is_named(tmp_path, state, change):
@@ -256,16 +485,30 @@ def test_what_does_not_fit_is_named(tmp_path, state, change):
 
 def test_saving_leaves_nothing_half_written(tmp_path, monkeypatch):
     r = made_up(SMALL, PRE, step=1)
-    O.save_checkpoint(r, tmp_path / 'x.pt'); before = (tmp_path / 'x.pt').read_bytes()
-    def full(whole, path): Path(path).write_bytes(b'half'); raise OSError('no space left')
+    O.save_checkpoint(r, tmp_path / 'x.pt')
+    before = (tmp_path / 'x.pt').read_bytes()
+
+    def full(whole, path):
+        Path(path).write_bytes(b'half')
+        raise OSError('no space left')
+
     monkeypatch.setattr(torch, 'save', full)
-    with pytest.raises(OSError): O.save_checkpoint(r, tmp_path / 'x.pt')
-    assert [p.name for p in tmp_path.iterdir()] == ['x.pt'] and (tmp_path / 'x.pt').read_bytes() == before
+    with pytest.raises(OSError):
+        O.save_checkpoint(r, tmp_path / 'x.pt')
+    assert [p.name for p in tmp_path.iterdir()] == ['x.pt'] and (
+        tmp_path / 'x.pt'
+    ).read_bytes() == before
 
 
 def test_what_their_code_cannot_hold(tmp_path):
-    for c in (ModelConfig(8, 20, dim=16, heads=2), ModelConfig(8, 20, dim=16, heads=2, exact=True, matcher=True)):
-        with pytest.raises(ValueError, match='exact=True and matcher=False'): O.save_checkpoint(O.ReleasedModel(c), tmp_path / 'x.pt')
-    r = made_up(SMALL, PRE); r.model.embed.std[2] = 3
-    with pytest.raises(ValueError, match='no place for the mean and deviation'): O.save_checkpoint(r, tmp_path / 'x.pt')
+    for c in (
+        ModelConfig(8, 20, dim=16, heads=2),
+        ModelConfig(8, 20, dim=16, heads=2, exact=True, matcher=True),
+    ):
+        with pytest.raises(ValueError, match='exact=True and matcher=False'):
+            O.save_checkpoint(O.ReleasedModel(c), tmp_path / 'x.pt')
+    r = made_up(SMALL, PRE)
+    r.model.embed.std[2] = 3
+    with pytest.raises(ValueError, match='no place for the mean and deviation'):
+        O.save_checkpoint(r, tmp_path / 'x.pt')
     assert not list(tmp_path.iterdir())

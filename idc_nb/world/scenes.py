@@ -13,29 +13,38 @@ import numpy as np
 
 # %% ../../nbs/world/00_scenes.ipynb #e763925c
 #: Colour name -> sRGB, 0..255.
-COLORS = dict(gray=(87, 87, 87), red=(173, 35, 35), blue=(42, 75, 215), green=(29, 105, 20),
-              brown=(129, 74, 25), purple=(129, 38, 192), cyan=(41, 208, 208), yellow=(255, 238, 51))
+COLORS = dict(
+    gray=(87, 87, 87),
+    red=(173, 35, 35),
+    blue=(42, 75, 215),
+    green=(29, 105, 20),
+    brown=(129, 74, 25),
+    purple=(129, 38, 192),
+    cyan=(41, 208, 208),
+    yellow=(255, 238, 51),
+)
 SHAPES = 'cube', 'sphere', 'cylinder'
 MATERIALS = 'rubber', 'metal'
 SIZES = dict(large=0.7, small=0.35)  # half the extent of a sphere or cylinder
 CHANGES = 'color', 'material', 'add', 'drop', 'move'
-FLOOR = 3.0                          # things stand within [-FLOOR, FLOOR]^2
+FLOOR = 3.0  # things stand within [-FLOOR, FLOOR]^2
 
 # %% ../../nbs/world/00_scenes.ipynb #1b87da0a
 @dataclass(frozen=True)
 class Thing:
     "One solid standing on the floor."
-    id: int        # the same thing keeps its id in the before and after scene
-    shape: str     # one of `SHAPES`
-    color: str     # one of `COLORS`
+
+    id: int  # the same thing keeps its id in the before and after scene
+    shape: str  # one of `SHAPES`
+    color: str  # one of `COLORS`
     material: str  # one of `MATERIALS`
-    size: str      # one of `SIZES`
-    x: float       # centre on the floor, scene units
-    y: float       # centre on the floor, scene units
-    turn: float    # rotation about the vertical axis, degrees
+    size: str  # one of `SIZES`
+    x: float  # centre on the floor, scene units
+    y: float  # centre on the floor, scene units
+    turn: float  # rotation about the vertical axis, degrees
 
     @property
-    def radius(self) -> float: # half the extent, scene units; for a cube half of its side
+    def radius(self) -> float:  # half the extent, scene units; for a cube half of its side
         "Half of the thing's height; a cube is shrunk by sqrt(2) so that its diagonal fits the size."
         return SIZES[self.size] / (2**0.5 if self.shape == 'cube' else 1)
 
@@ -43,86 +52,108 @@ class Thing:
 @dataclass(frozen=True)
 class Camera:
     "A pinhole camera that looks at `target`."
+
     position: tuple = (7.48, -6.5, 5.34)  # (x,y,z), scene units
-    target: tuple = (0., 0., 0.)          # (x,y,z) of the point in the middle of the picture
-    zoom: float = 1.0                     # focal length in units of the standard 35 mm lens
-    roll: float = 0.0                     # rotation about the viewing axis, degrees
+    target: tuple = (0.0, 0.0, 0.0)  # (x,y,z) of the point in the middle of the picture
+    zoom: float = 1.0  # focal length in units of the standard 35 mm lens
+    roll: float = 0.0  # rotation about the viewing axis, degrees
 
 # %% ../../nbs/world/00_scenes.ipynb #da01d04c
 @dataclass(frozen=True)
 class Light:
     "Three lamps; the key lamp casts the shadows."
-    key: tuple = (6.45, -2.91, 4.26)      # (x,y,z) of the key lamp
-    fill: tuple = (-4.67, -4.01, 3.01)    # (x,y,z) of the weak lamp on the left
-    back: tuple = (-1.12, 2.65, 5.81)     # (x,y,z) of the lamp behind
-    power: float = 1.0                    # brightness of everything, 1 = standard
+
+    key: tuple = (6.45, -2.91, 4.26)  # (x,y,z) of the key lamp
+    fill: tuple = (-4.67, -4.01, 3.01)  # (x,y,z) of the weak lamp on the left
+    back: tuple = (-1.12, 2.65, 5.81)  # (x,y,z) of the lamp behind
+    power: float = 1.0  # brightness of everything, 1 = standard
 
 # %% ../../nbs/world/00_scenes.ipynb #a8a5fc9c
 @dataclass(frozen=True)
 class Scene:
     "Things on a floor, a camera and a light."
-    things: tuple = ()          # of `Thing`
+
+    things: tuple = ()  # of `Thing`
     camera: Camera = Camera()
     light: Light = Light()
 
-    def __getitem__(self, id): # the thing with this id; KeyError if there is none
+    def __getitem__(self, id):  # the thing with this id; KeyError if there is none
         for t in self.things:
-            if t.id == id: return t
+            if t.id == id:
+                return t
         raise KeyError(f'no thing with id {id}; ids here are {self.ids}')
 
     @property
-    def ids(self): return tuple(t.id for t in self.things)
+    def ids(self):
+        return tuple(t.id for t in self.things)
 
 # %% ../../nbs/world/00_scenes.ipynb #c6c52d91
-def to_dict(scene:Scene) -> dict: # plain containers, fit for JSON
+def to_dict(scene: Scene) -> dict:  # plain containers, fit for JSON
     "A scene as a dict; floats are rounded to 4 digits so that files are short and stable."
+
     def short(v):
-        if isinstance(v, float): return round(v, 4)
-        if isinstance(v, dict): return {k: short(x) for k, x in v.items()}
+        if isinstance(v, float):
+            return round(v, 4)
+        if isinstance(v, dict):
+            return {k: short(x) for k, x in v.items()}
         return [short(x) for x in v] if isinstance(v, (list, tuple)) else v
+
     return short(asdict(scene))
 
-def from_dict(d:dict) -> Scene: # inverse of `to_dict`
+
+def from_dict(d: dict) -> Scene:  # inverse of `to_dict`
     "A scene from a dict; a missing or surplus field is a TypeError that names it."
     place = lambda cls, v: cls(**{k: tuple(x) if isinstance(x, list) else x for k, x in v.items()})
-    return Scene(tuple(Thing(**t) for t in d['things']), place(Camera, d['camera']), place(Light, d['light']))
+    return Scene(
+        tuple(Thing(**t) for t in d['things']), place(Camera, d['camera']), place(Light, d['light'])
+    )
 
 # %% ../../nbs/world/00_scenes.ipynb #37703d2e
-def directions(camera:Camera) -> dict: # {'left'|'right'|'front'|'behind': unit vector (2,)}
+def directions(camera: Camera) -> dict:  # {'left'|'right'|'front'|'behind': unit vector (2,)}
     "The four directions on the floor as seen from the camera."
     behind = np.subtract(camera.target, camera.position)[:2]
     behind = behind / np.linalg.norm(behind)
     right = np.array([behind[1], -behind[0]])
     return dict(behind=behind, front=-behind, right=right, left=-right)
 
-def offset(a:Thing, b:Thing, direction:str, camera:Camera) -> float: # scene units, > 0 if it holds
+
+def offset(
+    a: Thing, b: Thing, direction: str, camera: Camera
+) -> float:  # scene units, > 0 if it holds
     "How far `a` lies in `direction` of `b`."
     return float(directions(camera)[direction] @ (a.x - b.x, a.y - b.y))
 
 # %% ../../nbs/world/00_scenes.ipynb #17f6ebfa
 MIN_GAP = 0.25  # scene units between the outlines of two things
-MARGIN = 0.4    # scene units by which a relation must hold to be said
+MARGIN = 0.4  # scene units by which a relation must hold to be said
 
-def fits(t:Thing, others, camera:Camera) -> bool:
+
+def fits(t: Thing, others, camera: Camera) -> bool:
     "Does `t` keep its distance from the other things, and is every relation to them clear?"
     d = directions(camera)
     for o in others:
         step = np.array([t.x - o.x, t.y - o.y])
-        if np.linalg.norm(step) < SIZES[t.size] + SIZES[o.size] + MIN_GAP: return False
-        if min(abs(d['right'] @ step), abs(d['front'] @ step)) < MARGIN: return False
+        if np.linalg.norm(step) < SIZES[t.size] + SIZES[o.size] + MIN_GAP:
+            return False
+        if min(abs(d['right'] @ step), abs(d['front'] @ step)) < MARGIN:
+            return False
     return True
 
 # %% ../../nbs/world/00_scenes.ipynb #e64493cb
-def sample_thing(rng, id:int, others=(), camera=Camera(), tries=100) -> 'Thing|None': # None: no room found
+def sample_thing(
+    rng, id: int, others=(), camera=Camera(), tries=100
+) -> 'Thing|None':  # None: no room found
     "A random thing that fits among `others`."
     pick = lambda options: list(options)[rng.integers(len(options))]
     look = dict(shape=pick(SHAPES), color=pick(COLORS), material=pick(MATERIALS), size=pick(SIZES))
     for _ in range(tries):
         x, y = rng.uniform(-FLOOR, FLOOR, 2)
         t = Thing(id, **look, x=float(x), y=float(y), turn=float(rng.uniform(0, 360)))
-        if fits(t, others, camera): return t
+        if fits(t, others, camera):
+            return t
 
-def sample_scene(rng, n_things:'int|None'=None) -> Scene: # `n_things`: None draws 3..10
+
+def sample_scene(rng, n_things: 'int|None' = None) -> Scene:  # `n_things`: None draws 3..10
     "A random scene under a standard camera and light, both a little moved."
     n = rng.integers(3, 11) if n_things is None else n_things
     base = jitter(Scene(), rng, largest=SPREAD)
@@ -130,67 +161,94 @@ def sample_scene(rng, n_things:'int|None'=None) -> Scene: # `n_things`: None dra
         things = []
         for i in range(n):
             t = sample_thing(rng, i, things, base.camera)
-            if t is None: break
+            if t is None:
+                break
             things.append(t)
-        else: return replace(base, things=tuple(things))
+        else:
+            return replace(base, things=tuple(things))
 
 # %% ../../nbs/world/00_scenes.ipynb #c83e72de
 #: Largest shift at strength 1: camera and aim in scene units, zoom and power as a share, roll in degrees, lamps in scene units.
 #: Fitted to real pairs: the camera moves by up to 2 along each axis and stays aimed at the middle of the floor.
 #: Their lamps hardly differ within a pair, though from scene to scene they move by up to 1.
-JITTER = dict(position=2.0, target=0.0, zoom=0.0, roll=0.0, lamp=0.1, power=0.01) # within a pair
-SPREAD = JITTER | dict(lamp=1.0)                                                   # between scenes
+JITTER = dict(position=2.0, target=0.0, zoom=0.0, roll=0.0, lamp=0.1, power=0.01)  # within a pair
+SPREAD = JITTER | dict(lamp=1.0)  # between scenes
 
-def jitter(scene:Scene, rng, strength:float=1.0, largest=JITTER) -> Scene: # the same things, seen a little differently
+
+def jitter(
+    scene: Scene, rng, strength: float = 1.0, largest=JITTER
+) -> Scene:  # the same things, seen a little differently
     "Move camera and lamps by uniform random amounts up to `strength * largest`."
     u = lambda what, *shape: strength * largest[what] * rng.uniform(-1, 1, shape or None)
     move = lambda p, what: tuple(float(v) for v in np.add(p, u(what, 3)))
     c, l = scene.camera, scene.light
-    camera = Camera(move(c.position, 'position'), move(c.target, 'target'),
-                    float(c.zoom * (1 + u('zoom'))), float(c.roll + u('roll')))
-    light = Light(*(move(p, 'lamp') for p in (l.key, l.fill, l.back)), float(l.power * (1 + u('power'))))
+    camera = Camera(
+        move(c.position, 'position'),
+        move(c.target, 'target'),
+        float(c.zoom * (1 + u('zoom'))),
+        float(c.roll + u('roll')),
+    )
+    light = Light(
+        *(move(p, 'lamp') for p in (l.key, l.fill, l.back)), float(l.power * (1 + u('power')))
+    )
     return replace(scene, camera=camera, light=light)
 
 # %% ../../nbs/world/00_scenes.ipynb #0aa73147
 MIN_MOVE = 1.0  # scene units: a shorter move could be taken for jitter
 
+
 def _moved(t, others, rng, camera):
     for _ in range(100):
         x, y = rng.uniform(-FLOOR, FLOOR, 2)
         new = replace(t, x=float(x), y=float(y))
-        if np.hypot(x - t.x, y - t.y) >= MIN_MOVE and fits(new, others, camera): return new
+        if np.hypot(x - t.x, y - t.y) >= MIN_MOVE and fits(new, others, camera):
+            return new
 
-def change(scene:Scene, kind:str, rng) -> 'Scene|None': # None: no room for it, draw another scene
+
+def change(
+    scene: Scene, kind: str, rng
+) -> 'Scene|None':  # None: no room for it, draw another scene
     "Apply one change of `kind` to a random thing. Camera and light stay (see `jitter`)."
-    if kind not in CHANGES: raise ValueError(f'unknown change {kind!r}: expected one of {CHANGES}')
+    if kind not in CHANGES:
+        raise ValueError(f'unknown change {kind!r}: expected one of {CHANGES}')
     if kind == 'add':
         new = sample_thing(rng, max(scene.ids) + 1, scene.things, scene.camera)
         return new and replace(scene, things=scene.things + (new,))
     t = scene.things[rng.integers(len(scene.things))]
     others = tuple(o for o in scene.things if o is not t)
-    if kind == 'drop': return replace(scene, things=others)
+    if kind == 'drop':
+        return replace(scene, things=others)
     other_than = lambda options, old: [o for o in options if o != old]
-    if kind == 'color': new = replace(t, color=str(rng.choice(other_than(COLORS, t.color))))
-    if kind == 'material': new = replace(t, material=other_than(MATERIALS, t.material)[0])
-    if kind == 'move': new = _moved(t, others, rng, scene.camera)
+    if kind == 'color':
+        new = replace(t, color=str(rng.choice(other_than(COLORS, t.color))))
+    if kind == 'material':
+        new = replace(t, material=other_than(MATERIALS, t.material)[0])
+    if kind == 'move':
+        new = _moved(t, others, rng, scene.camera)
     return new and replace(scene, things=tuple(new if o is t else o for o in scene.things))
 
 # %% ../../nbs/world/00_scenes.ipynb #bbc3fc63
 @dataclass(frozen=True)
 class Change:
     "What differs between two scenes."
-    kind: str         # one of `CHANGES`
-    before: 'Thing|None' # the thing as it was; None for add
+
+    kind: str  # one of `CHANGES`
+    before: 'Thing|None'  # the thing as it was; None for add
     after: 'Thing|None'  # the thing as it is; None for drop
 
-def find_change(before:Scene, after:Scene) -> 'Change|None': # None: a distractor
+
+def find_change(before: Scene, after: Scene) -> 'Change|None':  # None: a distractor
     "Compare two scenes by the ids of their things. More than one difference is a ValueError."
     a, b = {t.id: t for t in before.things}, {t.id: t for t in after.things}
     differ = [i for i in {**a, **b} if a.get(i) != b.get(i)]
-    if not differ: return None
-    if len(differ) > 1: raise ValueError(f'{len(differ)} things differ (ids {differ}), expected at most one')
+    if not differ:
+        return None
+    if len(differ) > 1:
+        raise ValueError(f'{len(differ)} things differ (ids {differ}), expected at most one')
     old, new = a.get(differ[0]), b.get(differ[0])
-    if old is None or new is None: return Change('add' if old is None else 'drop', old, new)
+    if old is None or new is None:
+        return Change('add' if old is None else 'drop', old, new)
     for kind in ('color', 'material'):
-        if getattr(old, kind) != getattr(new, kind): return Change(kind, old, new)
+        if getattr(old, kind) != getattr(new, kind):
+            return Change(kind, old, new)
     return Change('move', old, new)
