@@ -79,7 +79,7 @@ class Birds:
 
     root: Path
     store: FeatureStore
-    train_birds: list  # of `Triplet`, the described pairs
+    train: list  # of `Triplet`, the described pairs
     val: list
     test: list
     cub: list  # of `Photo` with captions; [] to leave them out
@@ -98,7 +98,7 @@ def read_birds(
     "The three data sets of `root` and the grids of all their images, extracted once."
     root = Path(root)
     tsv = root / 'birds_to_words' / 'birds-to-words-v1.0.tsv'
-    train_birds, val, test = (
+    train, val, test = (
         read_birds_to_words(tsv, split, on_disk=True) for split in ('train', 'val', 'test')
     )
     photos, labelled = (
@@ -109,7 +109,7 @@ def read_birds(
     return Birds(
         root,
         store,
-        train_birds[:annotated],
+        train[:annotated],
         val,
         test,
         photos if cub else [],

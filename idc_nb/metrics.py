@@ -7,6 +7,7 @@ __all__ = ['MAX_WORDS', 'METRICS', 'PAIR_KINDS', 'SCORE_COLUMNS', 'counted', 'ch
            'table', 'caption_score']
 
 # %% ../nbs/14_metrics.ipynb #i39a41ea
+from collections.abc import Callable
 from .decode import caption_share, merge_shares
 from .lab.java import meteor_scores, ptb
 from .pairs import DISTRACTOR

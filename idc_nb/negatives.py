@@ -396,7 +396,7 @@ class NegativesRow:
 
     img1: str  # name of an image, as in the released features
     img2: str
-    write_captions: tuple  # of str
+    captions: tuple  # of str
     negatives: tuple  # of `Negative`
 
 
