@@ -95,10 +95,7 @@ MAX_POSITIONS = 200
 class InputEmbedding(nn.Module):
     "Image cells, words and the three summary tokens as vectors of length d (paper section 3.1)."
 
-    def __init__(
-        self,
-        c: ModelConfig,  # sizes
-    ):
+    def __init__(self, c: ModelConfig):
         super().__init__()
         self.word_embedding = nn.Embedding(c.vocab, c.dim)
         self.type_embedding = nn.Embedding(7, c.dim)
@@ -117,8 +114,7 @@ class InputEmbedding(nn.Module):
 
     def summary(self, type_id: int, batch: int) -> Tensor:  # type id, B -> (B,1,d)
         "One of the summary tokens: type id IMG1, IMG2 or TEXT_CLS."
-        content = self.word_embedding.weight[CLS].expand(batch, 1, -1)  # (B,1,d)
-        return self._finish(content, type_id)
+        return self._finish(self.word_embedding.weight[CLS].expand(batch, 1, -1), type_id)
 
     def standardise(self, grid: Tensor) -> Tensor:  # (...,C) -> (...,C)
         "The numbers that the projection reads."
