@@ -45,7 +45,7 @@ class Thing:
 
     @property
     def radius(self) -> float:  # half the extent, scene units; for a cube half of its side
-        "Half of the thing's height; a cube is shrunk by sqrt(2) so that its diagonal fits the size."
+        "Half of the height; a cube is shrunk by sqrt(2), so that its diagonal fits the size."
         return SIZES[self.size] / (2**0.5 if self.shape == 'cube' else 1)
 
 # %% ../../nbs/world/00_scenes.ipynb #5e843714
