@@ -165,9 +165,7 @@ def make_mini_clevr(
     for folder in ('parts', *(FOLDERS[w][0] for w in pictures)):
         (root / folder).mkdir(parents=True, exist_ok=True)
     write_json(root / 'settings.json', settings)
-    one = partial(
-        make_record, root=root, seed=seed, strength=jitter, size=size, pictures=pictures
-    )
+    one = partial(make_record, root=root, seed=seed, strength=jitter, size=size, pictures=pictures)
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         made = pool.map(one, range(n_scenes), chunksize=4)
         parts = list(tqdm(made, total=n_scenes, desc='scenes', mininterval=1))
