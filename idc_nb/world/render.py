@@ -359,7 +359,9 @@ def seen_share(others, p, v, lamp, radius, spots):  # (N,): share of `spots` not
     return seen, np.float32(len(spots))
 
 
-def glow_on(scene: Scene, t: Thing, p, n, shadows):  # (N,): even light from above and from the floor
+def glow_on(
+    scene: Scene, t: Thing, p, n, shadows
+):  # (N,): even light from above and from the floor
     up = (1 + n[2]) / 2
     from_floor = 0.18 * (1 - up) * (1 + 0.8 * np.minimum(n[2], 0))
     glow = 0.145 * up + from_floor
