@@ -23,7 +23,8 @@ from idc_nb.lab.profile import gemm_peak, in_turns
 from idc_nb.lab.store import keep_memory
 from idc_nb.inputs import paper_config, tiny_config
 from idc_nb.mlm import IGNORE, mask_words, mlm_logits, word_loss
-from idc_nb.model import DifferenceModel, Layer, Stack
+from idc_nb.model import DifferenceModel
+from idc_nb.lab.stack import Layer, Stack
 from idc_nb.mvcl import CellHead, cell_logits, choose_cells, info_nce, predict_cells
 from idc_nb.pairs import lesson_data, read_clevr_change
 from idc_nb.lab.files import read_json
