@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['FRAMES', 'BOXES', 'ARROWS', 'Box', 'scheme', 'markdown_table']
 
-# %% ../nbs/00_task.ipynb #d5566dd1
+# %% ../nbs/00_task.ipynb #df0b1216
 from typing import NamedTuple
 
-# %% ../nbs/00_task.ipynb #d4fe0ee5
+# %% ../nbs/00_task.ipynb #99629b57
 class Box(NamedTuple):
     "A box of the scheme. The figure is 100 units wide and 31 units high."
 
@@ -71,21 +71,18 @@ model > fine-tuning
 pre-training > model
 """
 
-# %% ../nbs/00_task.ipynb #832b05ba
-def _lessons():  # the modules that the scheme knows
-    names = ['task']
-    for box in (FRAMES | BOXES).values():
-        names += box.lessons.split()
-    return sorted(set(names))
-
-
+# %% ../nbs/00_task.ipynb #6784841f
 #: colours of edge, frame, box and text
 _LOOKS = dict(
     even=('#555555', '#f1f3f6', 'white', 'black'),
     lit=('black', '#fff4d1', '#ffdf80', 'black'),
     dim=('#bbbbbb', '#f8f8f8', 'white', '#777777'),
 )
-_FONT = dict(family='DejaVu Sans', linespacing=1.1)
+
+
+def _lessons():  # the modules that the scheme knows
+    lists = ['task', *(box.lessons for box in (FRAMES | BOXES).values())]
+    return sorted(set(' '.join(lists).split()))
 
 
 def _look(box, here):
@@ -94,32 +91,28 @@ def _look(box, here):
     return 'lit' if here in box.lessons.split() else 'dim'
 
 
+def _write(ax, x, y, text, color, size=8, **places):
+    ax.text(x, y, text, color=color, size=size, family='DejaVu Sans', linespacing=1.1, **places)
+
+
 def _draw_box(ax, box, look, is_frame):
     from matplotlib.patches import FancyBboxPatch
 
     edge, frame, inside, ink = _LOOKS[look]
-    ax.add_patch(
-        FancyBboxPatch(
-            (box.x, box.y),
-            box.w,
-            box.h,
-            boxstyle='round,pad=0,rounding_size=0.7',
-            facecolor=frame if is_frame else inside,
-            edgecolor=edge,
-            linewidth=2 if look == 'lit' else 0.8,
-        )
-    )
+    colors = dict(facecolor=frame if is_frame else inside, edgecolor=edge)
+    shape = FancyBboxPatch((box.x, box.y), box.w, box.h, 'round,pad=0,rounding_size=0.7', **colors)
+    shape.set_linewidth(2 if look == 'lit' else 0.8)
+    ax.add_patch(shape)
     if is_frame:
-        ax.text(box.x + 1, box.y + box.h - 0.5, box.text, va='top', size=8, color=ink, **_FONT)
+        _write(ax, box.x + 1, box.y + box.h - 0.5, box.text, ink, va='top')
     else:
-        x, y = box.x + box.w / 2, box.y + box.h / 2
-        ax.text(x, y, box.text, ha='center', va='center', size=8, color=ink, **_FONT)
+        _write(ax, box.x + box.w / 2, box.y + box.h / 2, box.text, ink, ha='center', va='center')
 
 
 def _draw_arrow(ax, a, b):  # between two boxes side by side, or above each other
     low, high = max(a.y, b.y), min(a.y + a.h, b.y + b.h)
     left, right = max(a.x, b.x), min(a.x + a.w, b.x + b.w)
-    if low < high:  # side by side
+    if low < high:  # side by side: `right` is where the left box ends
         y = (low + high) / 2
         start, end = ((right, y), (left, y)) if a.x < b.x else ((left, y), (right, y))
     else:
@@ -128,7 +121,7 @@ def _draw_arrow(ax, a, b):  # between two boxes side by side, or above each othe
     style = dict(arrowstyle='-|>', color='#555555', lw=0.9, shrinkA=0, shrinkB=0, mutation_scale=8)
     ax.annotate('', end, start, arrowprops=style)
 
-# %% ../nbs/00_task.ipynb #c1fc869b
+# %% ../nbs/00_task.ipynb #01fb23e6
 def scheme(
     here: str = None,  # module of a lesson, such as 'mlm'; its boxes are lit. None: all alike
 ):  # PIL image, 910 x 280 pixels; a notebook shows it
@@ -147,7 +140,7 @@ def scheme(
     for box in BOXES.values():
         _draw_box(ax, box, _look(box, here), is_frame=False)
     ink = _LOOKS[_look(BOXES['first'], here)][-1]
-    ax.text(43.2, 14.4, 'same weights', ha='center', va='center', size=7, color=ink, **_FONT)
+    _write(ax, 43.2, 14.4, 'same weights', ink, size=7, ha='center', va='center')
     boxes = FRAMES | BOXES
     for line in ARROWS.strip().splitlines():
         names = line.split(' > ')
@@ -157,7 +150,7 @@ def scheme(
     picture = Image.frombuffer('RGBA', canvas.get_width_height(), canvas.buffer_rgba())
     return picture.convert('RGB').quantize(48)  # few colours: a small file
 
-# %% ../nbs/00_task.ipynb #00dbeaf7
+# %% ../nbs/00_task.ipynb #2c087cf5
 def markdown_table(
     header: list,  # of str, the names of the columns
     rows: list,  # of lists, one cell a column
