@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['FRAMES', 'BOXES', 'ARROWS', 'Box', 'scheme', 'markdown_table']
 
-# %% ../nbs/00_task.ipynb #df0b1216
+# %% ../nbs/00_task.ipynb #da1e3447
 from typing import NamedTuple
 
-# %% ../nbs/00_task.ipynb #99629b57
+# %% ../nbs/00_task.ipynb #d54b95a4
 class Box(NamedTuple):
     "A box of the scheme. The figure is 100 units wide and 31 units high."
 
@@ -71,7 +71,7 @@ model > fine-tuning
 pre-training > model
 """
 
-# %% ../nbs/00_task.ipynb #6784841f
+# %% ../nbs/00_task.ipynb #fc38e90a
 #: colours of edge, frame, box and text
 _LOOKS = dict(
     even=('#555555', '#f1f3f6', 'white', 'black'),
@@ -121,7 +121,7 @@ def _draw_arrow(ax, a, b):  # between two boxes side by side, or above each othe
     style = dict(arrowstyle='-|>', color='#555555', lw=0.9, shrinkA=0, shrinkB=0, mutation_scale=8)
     ax.annotate('', end, start, arrowprops=style)
 
-# %% ../nbs/00_task.ipynb #01fb23e6
+# %% ../nbs/00_task.ipynb #c7b94cfb
 def scheme(
     here: str = None,  # module of a lesson, such as 'mlm'; its boxes are lit. None: all alike
 ):  # PIL image, 910 x 280 pixels; a notebook shows it
@@ -150,7 +150,7 @@ def scheme(
     picture = Image.frombuffer('RGBA', canvas.get_width_height(), canvas.buffer_rgba())
     return picture.convert('RGB').quantize(48)  # few colours: a small file
 
-# %% ../nbs/00_task.ipynb #2c087cf5
+# %% ../nbs/00_task.ipynb #7e6d37e5
 def markdown_table(
     header: list,  # of str, the names of the columns
     rows: list,  # of lists, one cell a column
