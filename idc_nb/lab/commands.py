@@ -584,7 +584,7 @@ def idc_caption(argv=None):  # exit code
     ):
         some = pairs[i : i + a.batch]
         for (img1, img2), (said, change) in zip(
-            some, captions(some, with_change=True, checkpoint=a.checkpoint)
+            some, captions(some, with_change=True, model=a.checkpoint or 'mini_clevr')
         ):
             print(
                 json.dumps(dict(img1=img1, img2=img2, caption=said, change=round(change, 4))),
