@@ -72,7 +72,9 @@ def _data_parser():
     add('--describe', action='store_true', help='only look: made or real data, released features')
     add('--scenes', type=_natural, default=500, help='each gives four images (default 500)')
     add('--seed', type=int, default=0, help='another seed, other scenes (default 0)')
-    add('--jitter', type=float, default=1.0, help='of camera and light; 1 (default) as in real data')
+    add(
+        '--jitter', type=float, default=1.0, help='of camera and light; 1 (default) as in real data'
+    )
     add('--workers', type=_natural, help='processes (default: one a core)')
     return p
 
@@ -308,7 +310,13 @@ def _add_settings(p):  # arguments that change a preset, and what is said and ke
     add('--seed', type=int, default=0)
     pause = 'save and end after so many steps of this start; the same command goes on'
     add('--pause-after', type=_natural, help=pause, **steps)
-    add('--save-every', type=_natural, default=500, help='between checkpoints (default 500)', **steps)
+    add(
+        '--save-every',
+        type=_natural,
+        default=500,
+        help='between checkpoints (default 500)',
+        **steps,
+    )
     add('--say-every', type=_natural, default=20, help='between lines (default 20)', **steps)
     add('--logger', choices=('csv', 'tensorboard'), default='csv')
 
@@ -409,7 +417,9 @@ def _train(a, preset, c, triplets, store, vocab, out):
     _finish(a, stage, vocab, store, out)
 
 
-def _finish(a, stage, vocab, store, out):  # after fine-tuning write the captioner; say what is there
+def _finish(
+    a, stage, vocab, store, out
+):  # after fine-tuning write the captioner; say what is there
     from idc_nb.lab.checkpoints import read_state
 
     step = read_state(out / a.stage / 'last.ckpt')['global_step']
@@ -459,7 +469,11 @@ def _caption_parser():
     add = p.add_argument
     add('images', nargs='*', help='two images')
     add('--list', help='a file with two images a line, a tab between them')
-    add('--checkpoint', default='mini_clevr', help='a captioner that idc_train wrote (default: ours)')
+    add(
+        '--checkpoint',
+        default='mini_clevr',
+        help='a captioner that idc_train wrote (default: ours)',
+    )
     add('--batch', type=_natural, default=32, help='pairs at a time (default 32)')
     return p
 
