@@ -18,6 +18,7 @@ TOOLS = {
     'lab/01_readers': '01_pairs',
     'lab/02_store': '03_grid',
     'lab/03_dropout': '',
+    'lab/03_stack': '04_inputs',
     'lab/04_checkpoints': '',
     'lab/05_java': '',
     'lab/06_presets': '12_finetune',
