@@ -23,6 +23,10 @@ TOOLS = {
     'lab/05_java': '',
     'lab/06_presets': '12_finetune',
     'lab/12_weights': '',
+    'lab/13_caption_words': 'world/02_language',
+    'lab/14_sentence_parts': 'world/02_language',
+    'lab/15_negatives_files': '01_pairs',
+    'lab/17_left_out': '07_mlm',
 }
 
 
