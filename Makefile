@@ -5,16 +5,24 @@ RUN := PYTHONUNBUFFERED=1 $(BIN)/python
 INSTALLED := .venv/installed
 SEEDS ?= 3
 
-.PHONY: demo test bench bench-long checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
+.PHONY: demo test step outputs bench bench-long checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score
 	$(RUN) -m idc_nb.demo
 
-test: $(INSTALLED)  ## notebooks and library agree, every notebook runs, pytest
+test: $(INSTALLED)  ## style, notebooks and library in step, every notebook runs, pytest
+	$(BIN)/ruff check nbs index.ipynb tests
+	$(BIN)/ruff format --check nbs index.ipynb tests
 	$(RUN) tests/in_step.py
 	$(RUN) -c "from idc_nb.lab.store import lesson_store; lesson_store()"
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --do_print
-	$(BIN)/pytest -q tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal --durations 10 tests
+
+step: $(INSTALLED)  ## export the library, clean the notebooks, write their links
+	-$(RUN) tests/in_step.py
+
+outputs: $(INSTALLED)  ## execute every notebook and say which kept outputs no longer hold (NB=path for one)
+	OMP_NUM_THREADS=1 $(RUN) tests/outputs.py $(NB)
 
 bench: $(INSTALLED)  ## time of every part beside a straightforward version -> results/bench.json (one thread, minutes)
 	OMP_NUM_THREADS=1 $(RUN) tests/bench/bench.py

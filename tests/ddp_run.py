@@ -122,7 +122,9 @@ if __name__ == '__main__':
     # negatives of other ranks: 5 rows here, 3 there
     x = torch.randn(8, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     mine = x[:5] if WORLD == 1 else x[[slice(0, 5), slice(5, 8)][rank()]]
-    (row_against_all(x, x[:0]) if WORLD == 1 else row_against_all(mine, from_others(mine))).backward()
+    (
+        row_against_all(x, x[:0]) if WORLD == 1 else row_against_all(mine, from_others(mine))
+    ).backward()
     if WORLD > 1:
         distributed.all_reduce(x.grad)
     torch.save(x.grad, OUT / f'contrast_{rank()}.pt')

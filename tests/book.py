@@ -1,0 +1,114 @@
+"""The order of the book. `python tests/book.py` writes what all notebooks share.
+
+That is the links at the end of every lesson, and the metadata with which JupyterLab opens a
+notebook without marking it as changed (the Python version must be the reader's for that).
+"""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+NBS = ROOT / 'nbs'
+
+#: Tools: lab notebooks that lessons use. Each stands behind the lesson that it needs; '' for none.
+TOOLS = {
+    'lab/00_files': '',
+    'lab/01_readers': '01_pairs',
+    'lab/02_store': '03_grid',
+    'lab/03_dropout': '',
+    'lab/04_checkpoints': '',
+    'lab/05_java': '',
+    'lab/06_presets': '12_finetune',
+}
+
+
+def stems(folder='') -> list:  # names of the notebooks of a part, in order
+    return [
+        p.relative_to(NBS).with_suffix('').as_posix()
+        for p in sorted((NBS / folder).glob('[0-9]*.ipynb'))
+    ]
+
+
+PART_I, LAB, WORLD = stems(), stems('lab'), stems('world')
+#: All notebooks as one reads them: what a notebook imports stands above it, or is a tool.
+BOOK = [*WORLD, *PART_I, *LAB]
+
+
+def cells(stem) -> list:  # of (kind, source)
+    notebook = json.loads((NBS / f'{stem}.ipynb').read_text(encoding='utf-8'))
+    return [(c['cell_type'], ''.join(c['source'])) for c in notebook['cells']]
+
+
+def module(stem) -> 'str|None':  # that a notebook exports
+    for kind, source in cells(stem):
+        if m := re.match(r'#\| default_exp (\S+)', source):
+            return m.group(1)
+
+
+def imports(source) -> set:  # modules below idc_nb that a cell imports, wherever it does
+    found = set()
+    for node in ast.walk(ast.parse(re.sub(r'^\s*[%!].*', '', source, flags=re.M))):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f'{node.module}.{a.name}' for a in node.names)}
+    return {name.removeprefix('idc_nb.') for name in found if name.startswith('idc_nb.')}
+
+
+def place(stem) -> int:  # in the book; a tool's is that of the lesson it needs
+    return BOOK.index(stem) if stem not in TOOLS else BOOK.index(TOOLS[stem] or WORLD[0])
+
+
+def title(stem) -> str:
+    return cells(stem)[0][1].splitlines()[0].removeprefix('# ')
+
+
+def links(stem) -> str:  # the last cell of a lesson
+    part = next(p for p in (PART_I, LAB, WORLD) if stem in p)
+    up = '../' * stem.count('/')
+    i = part.index(stem)
+
+    def link(other):
+        return f'[{title(other)}]({up}{other}.ipynb)'
+
+    before = [f'← {link(part[i - 1])}'] if i else []
+    after = [f'{link(part[i + 1])} →'] if i + 1 < len(part) else []
+    return ' · '.join([*before, f'[index](../{up}index.ipynb)', *after])
+
+
+def is_links(cell) -> bool:
+    source = ''.join(cell['source'])
+    return cell['cell_type'] == 'markdown' and re.match(r'(← )?\[[^]]*\]\(.*index\.ipynb', source)
+
+
+METADATA = dict(
+    kernelspec=dict(display_name='Python 3 (ipykernel)', language='python', name='python3'),
+    language_info=dict(
+        codemirror_mode=dict(name='ipython', version=3),
+        file_extension='.py',
+        mimetype='text/x-python',
+        name='python',
+        nbconvert_exporter='python',
+        pygments_lexer='ipython3',
+        version='3.11.7',
+    ),
+)
+
+
+def finish(path, last=None):  # `last`: source of the last cell
+    notebook = json.loads(path.read_text(encoding='utf-8'))
+    notebook['metadata'] = METADATA
+    if last:
+        kept = [c for c in notebook['cells'] if not is_links(c)]
+        cell = dict(cell_type='markdown', id='links', metadata={}, source=[last])
+        notebook['cells'] = [*kept, cell]
+    text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True)
+    path.write_text(text + '\n', encoding='utf-8')
+
+
+if __name__ == '__main__':
+    finish(ROOT / 'index.ipynb')
+    for stem in BOOK:
+        finish(NBS / f'{stem}.ipynb', links(stem))
