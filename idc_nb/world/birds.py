@@ -393,7 +393,7 @@ _WING_OUTLINE = [(0.33, 0.1), (0.24, 0.36), (-0.02, 0.44), (-0.36, 0.26),
                  (-0.66, -0.02), (-0.45, -0.08), (-0.12, -0.24), (0.18, -0.2)]
 # fmt: on
 
-# %% ../../nbs/world/04_birds.ipynb #08f0ed94
+# %% ../../nbs/world/04_birds.ipynb #0fbcaa4b
 class Bird:
     "A species in a pose: where its points lie."
 
@@ -439,7 +439,7 @@ class Bird:
     def wing(self):  # its outline
         return self.body(spline(_WING_OUTLINE))
 
-    def everything(self):  # (P,2): points that no other point of the bird goes beyond
+    def everything(self):  # (P,2): the points that decide how much room it needs
         tails = [self.tail(q) for q in TAILS[self.species.tail]]
         crests = [self.head(q) for q in CRESTS[self.species.crest]]
         toes = self.foot + [(-0.07, -0.02), (0.21, -0.02)]
