@@ -4,11 +4,16 @@ BIN := .venv/bin
 RUN := PYTHONUNBUFFERED=1 $(BIN)/python
 INSTALLED := .venv/installed
 SEEDS ?= 3
+SEED ?= 0
+FROM ?= runs/demo_$(SEED)
 
-.PHONY: demo test step outputs bench bench-long checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
+.PHONY: demo record test step outputs bench bench-long checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
 
-demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score
-	$(RUN) -m idc_nb.demo
+demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score; everything goes to runs/demo_SEED
+	$(RUN) -m idc_nb.demo --seed $(SEED)
+
+record: $(INSTALLED)  ## copy a finished demo (FROM=runs/demo_0) into results/, which git keeps
+	$(RUN) -m idc_nb.demo --record $(FROM)
 
 test: $(INSTALLED)  ## style, notebooks and library in step, every notebook runs, pytest
 	$(BIN)/ruff check nbs index.ipynb tests
@@ -30,10 +35,10 @@ bench: $(INSTALLED)  ## time of every part beside a straightforward version -> r
 bench-long: $(INSTALLED)  ## twenty SIGKILLs, memory of a large epoch (20 GB sparse file), the paper's recipe by name -> results/{kills,memory,recipe}.json (minutes)
 	for name in memory recipe kills; do OMP_NUM_THREADS=1 $(RUN) tests/bench/$$name.py || exit 1; done
 
-checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package (hours, resumable)
+checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package -> results/checkpoint.json (hours, resumable)
 	$(RUN) -m idc_nb.demo --checkpoint
 
-ablation: $(INSTALLED)  ## train and score the six rows of the ablation with SEEDS seeds (hours, resumable)
+ablation: $(INSTALLED)  ## the paper's ablation: six rows, SEEDS seeds each -> results/ablation.json (hours, resumable)
 	$(RUN) -m idc_nb.ablation --seeds $(SEEDS)
 
 expansion: $(INSTALLED)  ## the four rows on what captions and labels of single photos add, SEEDS runs each (minutes a run, resumable)
