@@ -45,7 +45,7 @@ class Thing:
 
     @property
     def radius(self) -> float:  # half the extent, scene units; for a cube half of its side
-        "Half of the thing's height; a cube is shrunk by sqrt(2) so that its diagonal fits the size."
+        "Half of the height; a cube is shrunk by sqrt(2), so that its diagonal fits the size."
         return SIZES[self.size] / (2**0.5 if self.shape == 'cube' else 1)
 
 # %% ../../nbs/world/00_scenes.ipynb #5e843714
@@ -96,17 +96,21 @@ def to_dict(scene: Scene) -> dict:  # plain containers, fit for JSON
             return round(v, 4)
         if isinstance(v, dict):
             return {k: short(x) for k, x in v.items()}
-        return [short(x) for x in v] if isinstance(v, (list, tuple)) else v
+        if isinstance(v, (list, tuple)):
+            return [short(x) for x in v]
+        return v
 
     return short(asdict(scene))
 
 
+def _with_tuples(d):  # JSON has lists where our records have tuples
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}
+
+
 def from_dict(d: dict) -> Scene:  # inverse of `to_dict`
     "A scene from a dict; a missing or surplus field is a TypeError that names it."
-    place = lambda cls, v: cls(**{k: tuple(x) if isinstance(x, list) else x for k, x in v.items()})
-    return Scene(
-        tuple(Thing(**t) for t in d['things']), place(Camera, d['camera']), place(Light, d['light'])
-    )
+    things = tuple(Thing(**t) for t in d['things'])
+    return Scene(things, Camera(**_with_tuples(d['camera'])), Light(**_with_tuples(d['light'])))
 
 # %% ../../nbs/world/00_scenes.ipynb #37703d2e
 def directions(camera: Camera) -> dict:  # {'left'|'right'|'front'|'behind': unit vector (2,)}
@@ -118,8 +122,11 @@ def directions(camera: Camera) -> dict:  # {'left'|'right'|'front'|'behind': uni
 
 
 def offset(
-    a: Thing, b: Thing, direction: str, camera: Camera
-) -> float:  # scene units, > 0 if it holds
+    a: Thing,
+    b: Thing,
+    direction: str,  # a key of `directions`
+    camera: Camera,
+) -> float:  # scene units, > 0 if the relation holds
     "How far `a` lies in `direction` of `b`."
     return float(directions(camera)[direction] @ (a.x - b.x, a.y - b.y))
 
@@ -140,12 +147,24 @@ def fits(t: Thing, others, camera: Camera) -> bool:
     return True
 
 # %% ../../nbs/world/00_scenes.ipynb #e64493cb
+def _any_of(options, rng):
+    return list(options)[rng.integers(len(options))]
+
+
 def sample_thing(
-    rng, id: int, others=(), camera=Camera(), tries=100
+    rng,
+    id: int,
+    others=(),  # things that are there already
+    camera=Camera(),
+    tries=100,  # places that are tried
 ) -> 'Thing|None':  # None: no room found
     "A random thing that fits among `others`."
-    pick = lambda options: list(options)[rng.integers(len(options))]
-    look = dict(shape=pick(SHAPES), color=pick(COLORS), material=pick(MATERIALS), size=pick(SIZES))
+    look = dict(
+        shape=_any_of(SHAPES, rng),
+        color=_any_of(COLORS, rng),
+        material=_any_of(MATERIALS, rng),
+        size=_any_of(SIZES, rng),
+    )
     for _ in range(tries):
         x, y = rng.uniform(-FLOOR, FLOOR, 2)
         t = Thing(id, **look, x=float(x), y=float(y), turn=float(rng.uniform(0, 360)))
@@ -153,43 +172,62 @@ def sample_thing(
             return t
 
 
-def sample_scene(rng, n_things: 'int|None' = None) -> Scene:  # `n_things`: None draws 3..10
+def _sample_things(rng, n, camera):  # a list of n things, or fewer where no room was found
+    things = []
+    for i in range(n):
+        t = sample_thing(rng, i, things, camera)
+        if t is None:
+            break
+        things.append(t)
+    return things
+
+
+def sample_scene(
+    rng,
+    n_things: 'int|None' = None,  # None draws 3..10
+) -> Scene:
     "A random scene under a standard camera and light, both a little moved."
     n = rng.integers(3, 11) if n_things is None else n_things
     base = jitter(Scene(), rng, largest=SPREAD)
-    while True:
-        things = []
-        for i in range(n):
-            t = sample_thing(rng, i, things, base.camera)
-            if t is None:
-                break
-            things.append(t)
-        else:
-            return replace(base, things=tuple(things))
+    things = _sample_things(rng, n, base.camera)
+    while len(things) < n:
+        things = _sample_things(rng, n, base.camera)
+    return replace(base, things=tuple(things))
 
 # %% ../../nbs/world/00_scenes.ipynb #c83e72de
-#: Largest shift at strength 1: camera and aim in scene units, zoom and power as a share, roll in degrees, lamps in scene units.
-#: Fitted to real pairs: the camera moves by up to 2 along each axis and stays aimed at the middle of the floor.
-#: Their lamps hardly differ within a pair, though from scene to scene they move by up to 1.
+#: Largest shifts at strength 1. Camera, aim and lamps in scene units, roll in degrees, zoom and
+#: power as a share. Fitted to real pairs: the camera moves by up to 2 along each axis and stays
+#: aimed at the middle of the floor; lamps hardly differ within a pair, but between scenes by 1.
 JITTER = dict(position=2.0, target=0.0, zoom=0.0, roll=0.0, lamp=0.1, power=0.01)  # within a pair
 SPREAD = JITTER | dict(lamp=1.0)  # between scenes
 
 
 def jitter(
-    scene: Scene, rng, strength: float = 1.0, largest=JITTER
+    scene: Scene,
+    rng,
+    strength: float = 1.0,
+    largest=JITTER,  # shifts at strength 1
 ) -> Scene:  # the same things, seen a little differently
     "Move camera and lamps by uniform random amounts up to `strength * largest`."
-    u = lambda what, *shape: strength * largest[what] * rng.uniform(-1, 1, shape or None)
-    move = lambda p, what: tuple(float(v) for v in np.add(p, u(what, 3)))
-    c, l = scene.camera, scene.light
+
+    def shift(what, n=None):  # one random number, or n of them
+        return strength * largest[what] * rng.uniform(-1, 1, n)
+
+    def moved(point, what):
+        return tuple(float(v) for v in np.add(point, shift(what, 3)))
+
+    c, light = scene.camera, scene.light
     camera = Camera(
-        move(c.position, 'position'),
-        move(c.target, 'target'),
-        float(c.zoom * (1 + u('zoom'))),
-        float(c.roll + u('roll')),
+        position=moved(c.position, 'position'),
+        target=moved(c.target, 'target'),
+        zoom=float(c.zoom * (1 + shift('zoom'))),
+        roll=float(c.roll + shift('roll')),
     )
     light = Light(
-        *(move(p, 'lamp') for p in (l.key, l.fill, l.back)), float(l.power * (1 + u('power')))
+        key=moved(light.key, 'lamp'),
+        fill=moved(light.fill, 'lamp'),
+        back=moved(light.back, 'lamp'),
+        power=float(light.power * (1 + shift('power'))),
     )
     return replace(scene, camera=camera, light=light)
 
@@ -197,18 +235,33 @@ def jitter(
 MIN_MOVE = 1.0  # scene units: a shorter move could be taken for jitter
 
 
-def _moved(t, others, rng, camera):
+def _moved(t, others, rng, camera):  # the thing at another place; None: no room found
     for _ in range(100):
         x, y = rng.uniform(-FLOOR, FLOOR, 2)
         new = replace(t, x=float(x), y=float(y))
-        if np.hypot(x - t.x, y - t.y) >= MIN_MOVE and fits(new, others, camera):
+        far = np.hypot(x - t.x, y - t.y) >= MIN_MOVE
+        if far and fits(new, others, camera):
             return new
 
 
+def _without(options, old):
+    return [o for o in options if o != old]
+
+
+def _changed(t, kind, others, rng, camera):  # the thing after a change that keeps it in the scene
+    if kind == 'color':
+        return replace(t, color=str(rng.choice(_without(COLORS, t.color))))
+    if kind == 'material':
+        return replace(t, material=_without(MATERIALS, t.material)[0])
+    return _moved(t, others, rng, camera)
+
+
 def change(
-    scene: Scene, kind: str, rng
+    scene: Scene,
+    kind: str,  # one of `CHANGES`
+    rng,
 ) -> 'Scene|None':  # None: no room for it, draw another scene
-    "Apply one change of `kind` to a random thing. Camera and light stay (see `jitter`)."
+    "Apply one change to a random thing. Camera and light stay (see `jitter`)."
     if kind not in CHANGES:
         raise ValueError(f'unknown change {kind!r}: expected one of {CHANGES}')
     if kind == 'add':
@@ -218,13 +271,7 @@ def change(
     others = tuple(o for o in scene.things if o is not t)
     if kind == 'drop':
         return replace(scene, things=others)
-    other_than = lambda options, old: [o for o in options if o != old]
-    if kind == 'color':
-        new = replace(t, color=str(rng.choice(other_than(COLORS, t.color))))
-    if kind == 'material':
-        new = replace(t, material=other_than(MATERIALS, t.material)[0])
-    if kind == 'move':
-        new = _moved(t, others, rng, scene.camera)
+    new = _changed(t, kind, others, rng, scene.camera)
     return new and replace(scene, things=tuple(new if o is t else o for o in scene.things))
 
 # %% ../../nbs/world/00_scenes.ipynb #bbc3fc63
