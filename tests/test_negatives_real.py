@@ -1,4 +1,4 @@
-"""The negatives' builder on real sentences, kept outside the repository; skipped where they are missing."""
+"""The negatives' builder on real sentences of ../shared/data; skipped where they are missing."""
 
 import json
 from pathlib import Path

@@ -1,8 +1,10 @@
-"""Time and memory of the negatives for a training split as large as that of CLEVR-Change: 67,660 pairs x 6.2 captions.
+"""Time and memory of the negatives for as many pairs as CLEVR-Change's training split has.
 
     python tests/bench/negatives.py [pairs] [--judge]    # prints one line of JSON
 
-Captions come from sampled scenes (nothing is rendered); sampling them is not part of the time. `--judge` asks `is_true` too."""
+That is 67,660 pairs x 6.2 captions. Captions come from sampled scenes (nothing is rendered);
+sampling them is not part of the time. `--judge` asks `is_true` too.
+"""
 
 import json, os, resource, sys, time
 from concurrent.futures import ProcessPoolExecutor
@@ -34,7 +36,10 @@ if __name__ == '__main__':
     with ProcessPoolExecutor(2) as pool:
         made = [x for two in pool.map(pair_of, range(pairs // 2), chunksize=200) for x in two]
     said, scenes = [cs for cs, _ in made], [s for _, s in made]
-    true_of = lambda i, text: bool(is_true(text, *scenes[i]))
+
+    def true_of(i, text):
+        return bool(is_true(text, *scenes[i]))
+
     before, start, cpu = peak(), time.time(), time.process_time()
     negatives = build_negatives(said, true_of=true_of if judged else None)
     result = dict(
