@@ -21,6 +21,7 @@ TOOLS = {
     'lab/04_checkpoints': '',
     'lab/05_java': '',
     'lab/06_presets': '12_finetune',
+    'lab/12_bird_recipe': '17_captioner',
 }
 
 
