@@ -12,6 +12,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 # %% ../../nbs/lab/11_commands.ipynb #2bce4e2c
+#: Errors that the user's words or files caused, and can mend.
+_MISTAKES = ValueError, LookupError, ImportError
+_MISTAKES += FileNotFoundError, NotADirectoryError, IsADirectoryError
+
+
 def _command(run):  # argv -> exit code
     @functools.wraps(run)
     def command(argv=None):
@@ -26,23 +31,12 @@ def _command(run):  # argv -> exit code
                 raise
             if type(e).__name__ == 'SIGTERMException':
                 return _end('stopped by SIGTERM and saved; the same command goes on', 143)
-            asked = isinstance(
-                e,
-                (
-                    ValueError,
-                    LookupError,
-                    FileNotFoundError,
-                    NotADirectoryError,
-                    IsADirectoryError,
-                    ImportError,
-                ),
-            )
-            return _end(f'{run.__name__}: {_sentence(e)}', 2 if asked else 1)
+            return _end(f'{run.__name__}: {_sentence(e)}', 2 if isinstance(e, _MISTAKES) else 1)
 
     return command
 
 
-def _sentence(e):
+def _sentence(e):  # what an error says, in one line
     if isinstance(e, OSError) and e.strerror:
         return e.strerror + (f': {e.filename}' if e.filename else '')
     return ' '.join(str(e.args[0] if e.args else type(e).__name__).split())
@@ -53,13 +47,10 @@ def _end(sentence, code):
     return code
 
 
-def _parser(name, what, example):  # a parser whose help shows an example
-    return argparse.ArgumentParser(
-        name,
-        description=what,
-        epilog=f'example:\n  {example}',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser(name, what, *examples):  # a parser whose help shows examples
+    epilog = '\n  '.join(['example:', *examples])
+    style = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(name, description=what, epilog=epilog, formatter_class=style)
 
 
 def _natural(text):  # an argparse type: 1, 2, 3, ..
@@ -68,71 +59,64 @@ def _natural(text):  # an argparse type: 1, 2, 3, ..
     return int(text)
 
 # %% ../../nbs/lab/11_commands.ipynb #2fad668e
-@_command
-def idc_data(argv=None):  # exit code
-    "Make mini data, or say what lies in a folder."
+def _data_parser():
     p = _parser(
         'idc_data',
-        'Make a small data set of rendered scenes in the layout of CLEVR-Change. An interrupted run goes on when started again.\n'
-        'With --describe: say which data set lies in a folder, how much of it, and what is missing.',
+        'Make a small data set of rendered scenes in the layout of CLEVR-Change. An interrupted\n'
+        'run goes on when started again. With --describe: say which data set lies in a folder,\n'
+        'how much of it, and what is missing.',
         'idc_data data/mini --scenes 500',
     )
-    p.add_argument('folder', help='folder to write, or to look at')
-    p.add_argument(
-        '--describe',
-        action='store_true',
-        help='only look at the folder: made or real data, released features',
+    add = p.add_argument
+    add('folder', help='folder to write, or to look at')
+    add('--describe', action='store_true', help='only look: made or real data, released features')
+    add('--scenes', type=_natural, default=500, help='each gives four images (default 500)')
+    add('--seed', type=int, default=0, help='another seed, other scenes (default 0)')
+    add(
+        '--jitter', type=float, default=1.0, help='of camera and light; 1 (default) as in real data'
     )
-    p.add_argument(
-        '--scenes',
-        type=_natural,
-        default=500,
-        help='scenes; each gives four images and twelve captions (default 500)',
-    )
-    p.add_argument('--seed', type=int, default=0, help='another seed, other scenes (default 0)')
-    p.add_argument(
-        '--jitter',
-        type=float,
-        default=1.0,
-        help='how much camera and light move; 1 is as in the real data (default 1)',
-    )
-    p.add_argument('--workers', type=_natural, help='processes (default: one a core)')
-    a = p.parse_args(argv)
-    if a.describe:
-        return _look(a.folder)
-    from idc_nb.world.mini import make_mini_clevr
-
-    print(make_mini_clevr(a.folder, a.scenes, a.seed, a.workers, a.jitter))
+    add('--workers', type=_natural, help='processes (default: one a core)')
+    return p
 
 
-def _look(folder):  # 0, or 1 if nothing usable was found
+def _describe(folder):  # 0, or 1 if nothing usable was found
     from idc_nb.lab.released import describe_folder
 
     found = describe_folder(folder)
     print(found)
     return 0 if found.counts else 1
 
+
+@_command
+def idc_data(argv=None):  # exit code
+    "Make mini data, or say what lies in a folder."
+    a = _data_parser().parse_args(argv)
+    if a.describe:
+        return _describe(a.folder)
+    from idc_nb.world.mini import make_mini_clevr
+
+    print(make_mini_clevr(a.folder, a.scenes, a.seed, a.workers, a.jitter))
+
 # %% ../../nbs/lab/11_commands.ipynb #e9602da4
 IMAGES = '.png', '.jpg', '.jpeg'
 
 
+def _images_at(path):  # a file itself, or all images below a folder, sorted
+    if not path.exists():
+        raise FileNotFoundError(f'{path} is missing')
+    if not path.is_dir():
+        return [path]
+    found = sorted(p for p in path.rglob('*') if p.suffix.lower() in IMAGES)
+    if not found:
+        raise FileNotFoundError(f'{path} holds no image ({", ".join(IMAGES)})')
+    return found
+
+
 def find_images(
-    what,
+    what,  # paths of images and of folders
 ) -> list:  # paths: files as they are, folders with all images below them, sorted
     "FileNotFoundError if a path is missing or a folder holds no image."
-    found = []
-    for path in map(Path, what):
-        if not path.exists():
-            raise FileNotFoundError(f'{path} is missing')
-        below = (
-            sorted(p for p in path.rglob('*') if p.suffix.lower() in IMAGES)
-            if path.is_dir()
-            else [path]
-        )
-        if not below:
-            raise FileNotFoundError(f'{path} holds no image ({", ".join(IMAGES)})')
-        found += below
-    return found
+    return [image for path in what for image in _images_at(Path(path))]
 
 
 def _device(name):  # the name, if torch knows it and it is there
@@ -146,66 +130,56 @@ def _device(name):  # the name, if torch knows it and it is there
 
 
 def store_folder(
-    data, backbone: str
-) -> Path:  # where features of a data folder are kept unless told otherwise
+    data,  # folder of the images
+    backbone: str,
+) -> Path:
+    "Where the features of a data folder are kept, unless told otherwise."
     return Path(data) / f'features_{backbone.replace(":", "_")}'
 
 # %% ../../nbs/lab/11_commands.ipynb #d184b3ee
-@_command
-def idc_features(argv=None):  # exit code
-    "Images to a feature store."
+def _features_parser():
     from idc_nb.grid import BACKBONES, DEFAULT
-    from idc_nb.lab.store import extract_features
 
     p = _parser(
         'idc_features',
-        'Compute the grid features of images once, so that training only reads them. An interrupted run goes on when started again.',
+        'Compute the grid features of images once, so that training only reads them.\n'
+        'An interrupted run goes on when started again.',
         'idc_features data/mini --backbone resnet101',
     )
-    p.add_argument('images', nargs='+', help='a folder (all images below it), or images')
-    p.add_argument(
-        '--out', help='folder of the feature store (default: features_BACKBONE inside the folder)'
-    )
-    p.add_argument(
-        '--backbone',
-        default=DEFAULT,
-        help=f'a timm network; {", ".join(BACKBONES)} have been tried (default {DEFAULT}, which needs no download)',
-    )
-    p.add_argument(
-        '--made-up-weights',
-        action='store_true',
-        help='random weights in place of a download, always the same: to try the machinery',
-    )
-    p.add_argument(
-        '--batch',
-        type=_natural,
-        default=4,
-        help='images at a time (default 4, good on a CPU; try 256 on a GPU)',
-    )
-    p.add_argument(
-        '--device',
-        default='cpu',
-        help='cpu, cuda, cuda:1, mps (default cpu; the others are untested)',
-    )
-    p.add_argument('--workers', type=_natural, help='threads (default: one a core)')
+    tried = f'a timm network; {", ".join(BACKBONES)} have been tried'
+    add = p.add_argument
+    add('images', nargs='+', help='a folder (all images below it), or images')
+    add('--out', help='folder of the feature store (default: features_BACKBONE inside the folder)')
+    add('--backbone', default=DEFAULT, help=f'{tried} (default {DEFAULT}: no download)')
+    add('--made-up-weights', action='store_true', help='random weights, to try the machinery')
+    add('--batch', type=_natural, default=4, help='images at a time (default 4; try 256 on a GPU)')
+    add('--device', default='cpu', help='cpu, cuda, cuda:1, mps (default cpu; others are untested)')
+    add('--workers', type=_natural, help='threads (default: one a core)')
+    return p
+
+
+@_command
+def idc_features(argv=None):  # exit code
+    "Images to a feature store."
+    p = _features_parser()
     a = p.parse_args(argv)
-    backbone = a.backbone + ':random' * a.made_up_weights
+    backbone = f'{a.backbone}:random' if a.made_up_weights else a.backbone
     images = find_images(a.images)
     if not a.out and not Path(a.images[0]).is_dir():
         p.error('--out is needed where images are named one by one')
-    store = extract_features(
-        images,
-        a.out or store_folder(a.images[0], backbone),
-        backbone,
-        a.batch,
-        a.workers,
-        _device(a.device),
-    )
-    print(
-        f'{len(store):,} images, {store.grids.shape[1]} cells of {store.grids.shape[2]} numbers: {store.folder}'
-    )
+    from idc_nb.lab.store import extract_features
+
+    out = a.out or store_folder(a.images[0], backbone)
+    store = extract_features(images, out, backbone, a.batch, a.workers, _device(a.device))
+    cells, channels = store.grids.shape[1:]
+    print(f'{len(store):,} images, {cells} cells of {channels} numbers: {store.folder}')
 
 # %% ../../nbs/lab/11_commands.ipynb #1b2f5296
+def _say(*words):  # once, whatever the number of processes
+    if os.environ.get('LOCAL_RANK', '0') == '0':
+        print(*words, flush=True)
+
+
 def _settings(a):  # Preset, TrainConfig of the stage
     from idc_nb.lab.presets import preset
 
@@ -213,19 +187,12 @@ def _settings(a):  # Preset, TrainConfig of the stage
     c = getattr(p, a.stage)
     if c is None:
         raise ValueError(f'preset {p.name!r} has no stage {a.stage!r}')
-    asked = {
-        k: getattr(a, k) for k in ('steps', 'batch', 'lr', 'warmup') if getattr(a, k) is not None
-    }
-    if asked:
-        _say(
-            f'{p.name} with {", ".join(f"{k} {v:g} in place of {getattr(c, k):g}" for k, v in asked.items())}'
-        )
+    fields = [f for f in ('steps', 'batch', 'lr', 'warmup') if getattr(a, f) is not None]
+    asked = {f: getattr(a, f) for f in fields}
+    changes = [f'{f} {v:g} in place of {getattr(c, f):g}' for f, v in asked.items()]
+    if changes:
+        _say(f'{p.name} with {", ".join(changes)}')
     return p, replace(c, seed=a.seed, **asked)
-
-
-def _say(*words):  # once, whatever the number of processes
-    if os.environ.get('LOCAL_RANK', '0') == '0':
-        print(*words, flush=True)
 
 
 def _pairs(data, split):  # triplets whose images are there
@@ -238,8 +205,7 @@ def _pairs(data, split):  # triplets whose images are there
 
 
 def _remember(path, settings):  # write them; ValueError if others stand there
-    from idc_nb.lab.files import read_json
-    from idc_nb.lab.files import json_form, write_json
+    from idc_nb.lab.files import json_form, read_json, write_json
 
     settings = json_form(settings)
     if not path.exists():
@@ -247,9 +213,8 @@ def _remember(path, settings):  # write them; ValueError if others stand there
     old = read_json(path)
     other = [f'{k} {old.get(k)!r}, now {v!r}' for k, v in settings.items() if old.get(k) != v]
     if other:
-        raise ValueError(
-            f'{path} was begun with other settings ({"; ".join(other)[:200]}): use another --out'
-        )
+        said = '; '.join(other)[:200]
+        raise ValueError(f'{path} was begun with other settings ({said}): use another --out')
 
 # %% ../../nbs/lab/11_commands.ipynb #1b4458d1
 def _vocab(path, triplets):  # written once, so that a continued run has the same
@@ -261,170 +226,127 @@ def _vocab(path, triplets):  # written once, so that a continued run has the sam
     return load_vocab(path)
 
 
-def _new_stage(
-    a, preset, c, store, vocab, out
-):  # a stage with a model that is new, or comes from the stage before
+def _new_stage(a, preset, c, store, vocab, out):  # its model is new, or of the stage before
     import torch
-    from idc_nb.finetune import Finetuning, masked_word_loss
     from idc_nb.inputs import whiten
     from idc_nb.model import DifferenceModel
-    from idc_nb.pretrain import TASKS, Pretraining
-    from idc_nb.lab.checkpoints import newest_checkpoint
-    from idc_nb.gpu import from_others
 
     torch.manual_seed(a.seed)
-    model, paper = (
-        DifferenceModel(preset.config(store.grids.shape[2], len(vocab))),
-        preset.name.startswith('paper'),
-    )
-    if not paper:
+    model = DifferenceModel(preset.config(store.grids.shape[2], len(vocab)))
+    if not _is_paper(preset):
         whiten(model.embed, store.sample_cells())
     if a.stage == 'pretrain':
-        return Pretraining(
-            model,
-            c,
-            () if paper else tuple(TASKS),
-            preset.mvcl_temperature,
-            preset.fda_temperature,
-            from_others if a.gather else None,
-        )
-    before = a.start_from or newest_checkpoint(out / 'pretrain')
-    if before:
-        _start_from(model, before)
-    _say(
-        f'starting from {before}'
-        if before
-        else 'starting from an untrained model (no pretrain/ in --out, no --start-from)'
-    )
+        return _pretraining(a, preset, c, model)
+    _start_from(model, a.start_from, out)
+    return _finetuning(preset, c, model)
+
+
+def _is_paper(preset):
+    return preset.name.startswith('paper')
+
+
+def _pretraining(a, preset, c, model):
+    from idc_nb.gpu import from_others
+    from idc_nb.pretrain import TASKS, Pretraining
+
+    resting = () if _is_paper(preset) else tuple(TASKS)
+    temperatures = preset.mvcl_temperature, preset.fda_temperature
+    return Pretraining(model, c, resting, *temperatures, from_others if a.gather else None)
+
+
+def _finetuning(preset, c, model):
+    from idc_nb.finetune import Finetuning, masked_word_loss
+
+    if not _is_paper(preset):
+        return Finetuning(model, c, judge_weight=0.5, judge_steps=min(500, c.steps // 6))
     judge = 'birds' not in preset.name  # distractors exist on CLEVR-Change only
-    return (
-        Finetuning(model, c, masked_word_loss, float(judge))
-        if paper
-        else Finetuning(model, c, judge_weight=0.5, judge_steps=min(500, c.steps // 6))
-    )
+    return Finetuning(model, c, masked_word_loss, float(judge))
 
 
-def _start_from(
-    model, path
-):  # weights of the stage before; heads that one of the two lacks are left as they are
-    import torch
+def _start_from(model, path, out):  # weights of `path`, or of the stage before in `out`
+    from idc_nb.lab.checkpoints import newest_checkpoint, read_state
 
-    there = torch.load(path, map_location='cpu', weights_only=True)['state_dict']
+    path = path or newest_checkpoint(out / 'pretrain')
+    if not path:
+        return _say('starting from an untrained model (no pretrain/ in --out, no --start-from)')
+    there = read_state(path)['state_dict']
     weights = {k.removeprefix('model.'): v for k, v in there.items() if k.startswith('model.')}
-    missing = model.load_state_dict(weights, strict=False).missing_keys
+    missing = model.load_state_dict(weights, strict=False).missing_keys  # heads may be missing
     if len(missing) > len(weights):
-        raise ValueError(
-            f'{path} holds another model: {len(missing)} weights are missing, such as {missing[0]}'
-        )
+        lack = f'{len(missing)} weights are missing, such as {missing[0]}'
+        raise ValueError(f'{path} holds another model: {lack}')
+    _say(f'starting from {path}')
 
 # %% ../../nbs/lab/11_commands.ipynb #a9e9936f
 def _train_parser():
     p = _parser(
         'idc_train',
-        'Train one stage of a preset. Killed or interrupted, it goes on when started again with the same words.\n'
-        'Several devices: start it once, Lightning starts the other processes. What needs a GPU is untested.',
-        'idc_train --data data/mini --preset tiny --stage pretrain\n  idc_train --data data/mini --preset tiny --stage finetune',
+        'Train one stage of a preset. Killed or interrupted, it goes on when started again with\n'
+        'the same words. Several devices: start it once, Lightning starts the other processes.\n'
+        'What needs a GPU is untested.',
+        'idc_train --data data/mini --preset tiny --stage pretrain',
+        'idc_train --data data/mini --preset tiny --stage finetune',
     )
-    p.add_argument(
-        '--data', required=True, help='folder in the layout of CLEVR-Change, made or real'
-    )
-    p.add_argument(
-        '--preset', default='tiny', help='paper_clevr, paper_birds, .. or tiny (default)'
-    )
-    p.add_argument(
-        '--stage',
-        choices=('pretrain', 'finetune'),
-        default='pretrain',
-        help='finetune starts from the pretrain stage in the same --out',
-    )
-    p.add_argument(
-        '--backbone',
-        default=None,
-        help='whose features (default: the ones that work without a download)',
-    )
-    p.add_argument('--features', help='feature store (default: where idc_features puts it)')
-    p.add_argument('--out', help='folder of the run (default runs/PRESET_SEED)')
-    p.add_argument('--start-from', help='a checkpoint to take weights from')
-    for name, what in dict(
-        steps='length of the training',
-        batch='pairs a step, over all devices',
-        warmup='steps of rising rate',
-    ).items():
-        p.add_argument(f'--{name}', type=_natural, help=f'{what} (default: the preset\'s)')
-    p.add_argument('--lr', type=float, help='learning rate (default: the preset\'s)')
-    p.add_argument('--seed', type=int, default=0)
-    p.add_argument(
-        '--pause-after',
-        type=_natural,
-        metavar='STEPS',
-        help='save and end after so many steps of this start; the same command goes on',
-    )
-    p.add_argument(
+    add = p.add_argument
+    add('--data', required=True, help='folder in the layout of CLEVR-Change, made or real')
+    add('--preset', default='tiny', help='paper_clevr, paper_birds, .. or tiny (default)')
+    stage = 'finetune starts from the pretrain stage in the same --out'
+    add('--stage', choices=('pretrain', 'finetune'), default='pretrain', help=stage)
+    add('--backbone', help='whose features (default: the ones that work without a download)')
+    add('--features', help='feature store (default: where idc_features puts it)')
+    add('--out', help='folder of the run (default runs/PRESET_SEED)')
+    add('--start-from', help='a checkpoint to take weights from')
+    _add_settings(p)
+    _add_machine(p)
+    return p
+
+
+def _add_settings(p):  # arguments that change a preset, and what is said and kept
+    add, preset, steps = p.add_argument, "(default: the preset's)", dict(metavar='STEPS')
+    add('--steps', type=_natural, help=f'length of the training {preset}')
+    add('--batch', type=_natural, help=f'pairs a step, over all devices {preset}')
+    add('--warmup', type=_natural, help=f'steps of rising rate {preset}')
+    add('--lr', type=float, help=f'learning rate {preset}')
+    add('--seed', type=int, default=0)
+    pause = 'save and end after so many steps of this start; the same command goes on'
+    add('--pause-after', type=_natural, help=pause, **steps)
+    add(
         '--save-every',
         type=_natural,
         default=500,
-        metavar='STEPS',
-        help='steps between checkpoints (default 500)',
+        help='between checkpoints (default 500)',
+        **steps,
     )
-    p.add_argument(
-        '--say-every',
-        type=_natural,
-        default=20,
-        metavar='STEPS',
-        help='steps between two lines of progress (default 20)',
-    )
-    p.add_argument('--devices', default='1', help='how many, or auto (default 1)')
-    p.add_argument('--accelerator', default='auto', help='cpu, gpu, mps or auto (default)')
-    p.add_argument(
-        '--precision',
-        default='32-true',
-        choices=('32-true', 'bf16-mixed', '16-mixed'),
-        help='bf16-mixed is faster on newer GPUs (default 32-true)',
-    )
-    p.add_argument(
-        '--strategy', default='auto', help="Lightning's: auto (ddp for several devices), fsdp"
-    )
-    p.add_argument(
-        '--gather',
-        action='store_true',
-        help="MVCL's negatives from all devices (default: each device its own, as in plain data-parallel training)",
-    )
-    p.add_argument(
-        '--compile',
-        action='store_true',
-        help='compile the encoders: slow first step, faster later ones',
-    )
-    p.add_argument(
-        '--workers', type=int, default=0, help='processes that read batches ahead (default 0)'
-    )
-    p.add_argument('--logger', choices=('csv', 'tensorboard'), default='csv')
-    return p
+    add('--say-every', type=_natural, default=20, help='between lines (default 20)', **steps)
+    add('--logger', choices=('csv', 'tensorboard'), default='csv')
+
+
+def _add_machine(p):  # arguments on devices
+    add = p.add_argument
+    add('--devices', default='1', help='how many, or auto (default 1)')
+    add('--accelerator', default='auto', help='cpu, gpu, mps or auto (default)')
+    bits = '32-true', 'bf16-mixed', '16-mixed'
+    add('--precision', default=bits[0], choices=bits, help='bf16-mixed is faster on newer GPUs')
+    add('--strategy', default='auto', help="Lightning's: auto (ddp for several devices), fsdp")
+    add('--gather', action='store_true', help="MVCL's negatives from all devices (default: own)")
+    add('--compile', action='store_true', help='compile the encoders: slow first step, then faster')
+    add('--workers', type=int, default=0, help='processes that read batches ahead (default 0)')
 
 # %% ../../nbs/lab/11_commands.ipynb #c92d80df
 def _batches(a, preset, c, triplets, store, vocab):
     from idc_nb.negatives import build_negatives
-    from idc_nb.training import PairBatches
     from idc_nb.pretrain import TaskBatches
+    from idc_nb.training import PairBatches
 
-    common = (
-        triplets,
-        store,
-        vocab,
-        c.batch,
-        c.steps,
-        a.seed,
-        c.captions,
-        preset.max_len,
-        c.mirrored,
-    )
+    settings = dict(seed=a.seed, captions=c.captions, max_len=preset.max_len, mirrored=c.mirrored)
+    common = triplets, store, vocab, c.batch, c.steps
     if a.stage == 'finetune':
-        return PairBatches(*common)
-    negatives = (
-        build_negatives({t.id: t.captions for t in triplets}, preset.negatives, seed=a.seed)
-        if 'fda' in preset.tasks
-        else None
-    )
-    return TaskBatches(*common, tasks=preset.tasks, negatives=negatives)
+        return PairBatches(*common, **settings)
+    negatives = None
+    if 'fda' in preset.tasks:
+        captions = {t.id: t.captions for t in triplets}
+        negatives = build_negatives(captions, preset.negatives, seed=a.seed)
+    return TaskBatches(*common, **settings, tasks=preset.tasks, negatives=negatives)
 
 
 def _open_store(a):
@@ -433,38 +355,29 @@ def _open_store(a):
 
     folder = Path(a.features or store_folder(a.data, a.backbone or DEFAULT))
     if not (folder / 'index.json').exists():
-        raise FileNotFoundError(
-            f'{folder} holds no finished feature store; make it first: idc_features {a.data}'
-            + f' --backbone {a.backbone}' * bool(a.backbone)
-        )
+        make = f'idc_features {a.data}' + (f' --backbone {a.backbone}' if a.backbone else '')
+        raise FileNotFoundError(f'{folder} holds no finished feature store; make it first: {make}')
     return FeatureStore(folder)
 
 
 def _callbacks(a, preset, c, store, vocab, folder):
-    from idc_nb.training import Progress
     from idc_nb.finetune import Validate
     from idc_nb.metrics import caption_score
+    from idc_nb.training import Progress
 
-    steps = [Progress(c.steps, a.say_every, a.pause_after)]
+    progress = Progress(c.steps, a.say_every, a.pause_after)
     if a.stage == 'pretrain':
-        return steps
+        return [progress]
     val = _pairs(a.data, 'val')
     evaluate = caption_score(val, store, vocab, preset.select, preset.max_len)
-    best = Validate(
-        evaluate, folder, preset.validate_every, preset.patience, preset.select_after, preset.select
-    )
-    return [best, *steps]
+    when = preset.validate_every, preset.patience, preset.select_after
+    return [Validate(evaluate, folder, *when, preset.select), progress]
 
 
 def _trainer(a, folder):  # arguments of Lightning's Trainer
-    devices = int(a.devices) if a.devices.isdigit() else a.devices
-    more = dict(
-        accelerator=a.accelerator,
-        devices=devices,
-        precision=a.precision,
-        strategy=a.strategy,
-        enable_progress_bar=False,
-    )
+    more = dict(accelerator=a.accelerator, precision=a.precision, strategy=a.strategy)
+    more['devices'] = int(a.devices) if a.devices.isdigit() else a.devices
+    more['enable_progress_bar'] = False
     if a.logger == 'tensorboard':
         from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -480,98 +393,95 @@ def idc_train(argv=None):  # exit code
     triplets, store = _pairs(a.data, 'train'), _open_store(a)
     out = Path(a.out or f'runs/{preset.name}_{a.seed}')
     folder = out / a.stage
-    _remember(
-        folder / 'settings.json',
-        dict(
-            preset=preset.name,
-            stage=a.stage,
-            **asdict(c),
-            backbone=store.backbone,
-            precision=a.precision,
-            pairs=len(triplets),
-        ),
-    )
+    settings = dict(preset=preset.name, stage=a.stage, **asdict(c))
+    settings |= dict(backbone=store.backbone, precision=a.precision, pairs=len(triplets))
+    _remember(folder / 'settings.json', settings)
     vocab = _vocab(out / 'vocab.json', triplets)
-    from idc_nb.training import fit
-    from idc_nb.gpu import compile_stacks
+    _train(a, preset, c, triplets, store, vocab, out)
 
+
+def _train(a, preset, c, triplets, store, vocab, out):
+    from idc_nb.gpu import compile_stacks
+    from idc_nb.training import fit
+
+    folder = out / a.stage
     batches = _batches(a, preset, c, triplets, store, vocab)
     stage = _new_stage(a, preset, c, store, vocab, out)
     if a.compile:
         compile_stacks(stage.model)
-    _say(
-        f'{a.stage} of {preset.name}: {len(triplets):,} pairs, {len(vocab)} words, {sum(p.numel() for p in stage.model.parameters()) / 1e6:.1f} M weights; {folder}'
-    )
-    fit(
-        stage,
-        batches,
-        folder,
-        a.save_every,
-        a.workers,
-        _callbacks(a, preset, c, store, vocab, folder),
-        **_trainer(a, folder),
-    )
-    _finish(a, stage, vocab, store, folder, out)
+    million = sum(p.numel() for p in stage.model.parameters()) / 1e6
+    data = f'{len(triplets):,} pairs, {len(vocab)} words'
+    _say(f'{a.stage} of {preset.name}: {data}, {million:.1f} M weights; {folder}')
+    callbacks = _callbacks(a, preset, c, store, vocab, folder)
+    fit(stage, batches, folder, a.save_every, a.workers, callbacks, **_trainer(a, folder))
+    _finish(a, stage, vocab, store, out)
 
 
 def _finish(
-    a, stage, vocab, store, folder, out
-):  # say what is there; after fine-tuning write the captioner with the best weights
-    import torch
-    from idc_nb.captioner import Captioner, save_captioner
+    a, stage, vocab, store, out
+):  # after fine-tuning write the captioner; say what is there
+    from idc_nb.lab.checkpoints import read_state
 
-    step = torch.load(folder / 'last.ckpt', map_location='cpu', weights_only=True)['global_step']
+    step = read_state(out / a.stage / 'last.ckpt')['global_step']
     if a.stage == 'finetune' and os.environ.get('LOCAL_RANK', '0') == '0':
-        if (folder / 'best.ckpt').exists():
-            stage.load_state_dict(
-                torch.load(folder / 'best.ckpt', map_location='cpu', weights_only=True)[
-                    'state_dict'
-                ]
-            )
-        save_captioner(
-            Captioner(
-                stage.model, vocab, store.backbone, dict(preset=a.preset, seed=a.seed, steps=step)
-            ),
-            out / 'captioner.safetensors',
-        )
-        _say(f'idc_caption --checkpoint {out / "captioner.safetensors"} says what it sees')
-    _say(
-        f'step {step:,} of {stage.c.steps:,}: '
-        + ('done' if step >= stage.c.steps else 'start the same command again to go on')
-    )
+        _write_captioner(a, stage, vocab, store, out, step)
+    done = step >= stage.c.steps
+    left = 'done' if done else 'start the same command again to go on'
+    _say(f'step {step:,} of {stage.c.steps:,}: {left}')
+
+
+def _write_captioner(a, stage, vocab, store, out, step):  # with the best weights, if any were kept
+    from idc_nb.captioner import Captioner, save_captioner
+    from idc_nb.lab.checkpoints import read_state
+
+    best = out / a.stage / 'best.ckpt'
+    if best.exists():
+        stage.load_state_dict(read_state(best)['state_dict'])
+    about = dict(preset=a.preset, seed=a.seed, steps=step)
+    path = out / 'captioner.safetensors'
+    save_captioner(Captioner(stage.model, vocab, store.backbone, about), path)
+    _say(f'idc_caption --checkpoint {path} says what it sees')
 
 # %% ../../nbs/lab/11_commands.ipynb #ce898bb6
 def read_list(path) -> list:  # of (img1, img2)
-    "Two images a line, with a tab between them (or a space, if there are two words). ValueError names the line."
+    """Two images a line, with a tab between them (or a space, if there are two words).
+    ValueError names the line."""
     pairs = []
     for n, line in enumerate(Path(path).read_text(encoding='utf-8').splitlines(), 1):
         if not line.strip():
             continue
         both = line.split('\t') if '\t' in line else line.split()
         if len(both) != 2:
-            raise ValueError(
-                f'{path}, line {n}: expected two images with a tab between them, got {len(both)}'
-            )
+            expected = 'expected two images with a tab between them'
+            raise ValueError(f'{path}, line {n}: {expected}, got {len(both)}')
         pairs.append(tuple(both))
     return pairs
+
+
+def _caption_parser():
+    p = _parser(
+        'idc_caption',
+        'Say what differs between two similar images. One JSON line for each pair: img1, img2,\n'
+        'caption, change (the probability of a semantic change, not only of camera and light).',
+        'idc_caption before.png after.png',
+        'idc_caption --list pairs.txt > said.jsonl',
+    )
+    add = p.add_argument
+    add('images', nargs='*', help='two images')
+    add('--list', help='a file with two images a line, a tab between them')
+    add(
+        '--checkpoint',
+        default='mini_clevr',
+        help='a captioner that idc_train wrote (default: ours)',
+    )
+    add('--batch', type=_natural, default=32, help='pairs at a time (default 32)')
+    return p
 
 
 @_command
 def idc_caption(argv=None):  # exit code
     "What differs between two images, or between those of a list."
-    p = _parser(
-        'idc_caption',
-        'Say what differs between two similar images. One JSON line for each pair: img1, img2, caption, change (the probability of a\n'
-        'semantic change, not only of camera and light).',
-        'idc_caption before.png after.png\n  idc_caption --list pairs.txt > said.jsonl',
-    )
-    p.add_argument('images', nargs='*', help='two images')
-    p.add_argument('--list', help='a file with two images a line, a tab between them')
-    p.add_argument(
-        '--checkpoint',
-        help='a captioner that idc_train wrote (default: the one that comes with the package)',
-    )
-    p.add_argument('--batch', type=_natural, default=32, help='pairs at a time (default 32)')
+    p = _caption_parser()
     a = p.parse_args(argv)
     if bool(a.list) == bool(a.images) or len(a.images) not in (0, 2):
         p.error('expected two images, or --list FILE')
@@ -579,58 +489,57 @@ def idc_caption(argv=None):  # exit code
     from idc_nb.captioner import captions
 
     pairs = read_list(a.list) if a.list else [tuple(a.images)]
-    for i in tqdm(
-        range(0, len(pairs), a.batch), desc=f'{a.batch} pairs each', disable=len(pairs) <= a.batch
-    ):
-        some = pairs[i : i + a.batch]
-        for (img1, img2), (said, change) in zip(
-            some, captions(some, with_change=True, checkpoint=a.checkpoint)
-        ):
-            print(
-                json.dumps(dict(img1=img1, img2=img2, caption=said, change=round(change, 4))),
-                flush=True,
-            )
+    parts = [pairs[i : i + a.batch] for i in range(0, len(pairs), a.batch)]
+    for part in tqdm(parts, desc=f'{a.batch} pairs each', disable=len(parts) < 2):
+        answers = captions(part, with_change=True, model=a.checkpoint)
+        for (img1, img2), (caption, change) in zip(part, answers):
+            line = dict(img1=img1, img2=img2, caption=caption, change=round(change, 4))
+            print(json.dumps(line), flush=True)
 
 # %% ../../nbs/lab/11_commands.ipynb #3a333590
-@_command
-def idc_score(argv=None):  # exit code
-    "Score captions against references."
+def _score_parser():
     p = _parser(
         'idc_score',
         'Score captions: BLEU, METEOR, ROUGE-L and CIDEr-D, times 100 as in published tables.\n'
-        'references.json: {"id": ["a sentence", ...]}; candidates.json: {"id": "a sentence"}, with the same ids.',
+        'references.json: {"id": ["a sentence", ...]}; candidates.json: {"id": "a sentence"},\n'
+        'with the same ids.',
         'idc_score references.json candidates.json',
     )
-    p.add_argument('references', help='JSON file, {id: [sentences]}')
-    p.add_argument('candidates', help='JSON file, {id: sentence}')
-    p.add_argument('--json', action='store_true', help='print JSON in place of a table')
-    p.add_argument('--no-meteor', action='store_true', help='leave METEOR out (it starts Java)')
-    p.add_argument(
-        '--tokens',
-        choices=('whitespace', 'ptb'),
-        default='whitespace',
-        help='words between spaces as in the released code (default), or PTB as in other papers',
-    )
-    a = p.parse_args(argv)
-    from idc_nb.metrics import per_cent, score
+    add = p.add_argument
+    add('references', help='JSON file, {id: [sentences]}')
+    add('candidates', help='JSON file, {id: sentence}')
+    add('--json', action='store_true', help='print JSON in place of a table')
+    add('--no-meteor', action='store_true', help='leave METEOR out (it starts Java)')
+    tokens = 'words between spaces as in the released code (default), or PTB as in other papers'
+    add('--tokens', choices=('whitespace', 'ptb'), default='whitespace', help=tokens)
+    return p
+
+
+def _by_id(path):  # a JSON object; ValueError if the file holds something else
     from idc_nb.lab.files import read_json
 
-    both = [read_json(f) for f in (a.references, a.candidates)]
-    for f, x in zip((a.references, a.candidates), both):
-        if not isinstance(x, dict):
-            raise ValueError(f'{f}: expected an object with ids as keys, got a {type(x).__name__}')
+    x = read_json(path)
+    if not isinstance(x, dict):
+        kind = type(x).__name__
+        raise ValueError(f'{path}: expected an object with ids as keys, got a {kind}')
+    return x
+
+
+@_command
+def idc_score(argv=None):  # exit code
+    "Score captions against references."
+    a = _score_parser().parse_args(argv)
+    from idc_nb.metrics import per_cent, score
+
+    references, candidates = _by_id(a.references), _by_id(a.candidates)
     try:
-        scores = per_cent(score(*both, meteor=not a.no_meteor, tokenize=a.tokens))
+        found = score(references, candidates, meteor=not a.no_meteor, tokenize=a.tokens)
     except TypeError as e:
         raise ValueError(f'{a.references}, {a.candidates}: {e}') from None
+    scores, pairs = per_cent(found), len(references)
     if a.json:
-        print(json.dumps(dict(pairs=len(both[0]), tokens=a.tokens, **scores)))
-    else:
-        print(
-            '\n'.join(
-                [
-                    f'{len(both[0]):,} pairs, {a.tokens} tokens',
-                    *(f'{k:8}{v:8.2f}' for k, v in scores.items()),
-                ]
-            )
-        )
+        print(json.dumps(dict(pairs=pairs, tokens=a.tokens, **scores)))
+        return
+    print(f'{pairs:,} pairs, {a.tokens} tokens')
+    for name, value in scores.items():
+        print(f'{name:8}{value:8.2f}')

@@ -21,22 +21,13 @@ from safetensors.torch import load_file, save_file
 from ..fda import fda_similarities, match_logits, ranking_loss, summaries
 from ..fgvc import ClassHeads, fgvc_losses
 from ..finetune import causal_mask
-from idc_nb.inputs import (
-    CELL1,
-    IMG2,
-    MAX_POSITIONS,
-    TEXT,
-    ExactLayerNorm,
-    InputEmbedding,
-    ModelConfig,
-    sinusoid,
-)
+from ..inputs import CELL1, IMG2, MAX_POSITIONS, TEXT
+from ..inputs import ExactLayerNorm, InputEmbedding, ModelConfig, sinusoid
+from .files import read_json, write_whole
 from ..mlm import IGNORE, read_pair
 from ..model import DifferenceModel
 from ..mvcl import CellHead, cell_logits, predict_cells
-from .files import read_json
 from ..vocab import BOS, EOS, MASK
-from .files import write_whole
 
 # %% ../../nbs/lab/08_official.ipynb #9d69eba8
 class ReleasedModel(nn.Module):
@@ -48,26 +39,22 @@ class ReleasedModel(nn.Module):
         parts: tuple = (),  # of 'judge', 'cells', 'match_a', 'match_b', 'classes'
         classes: int = 555,  # if 'classes' is one of them
         step: 'int|None' = None,  # of pre-training
-        batches: 'dict|None' = None,
-    ):  # batches of each task so far
+        batches: 'dict|None' = None,  # of each task so far
+    ):
         super().__init__()
         self.parts, self.step, self.batches = tuple(parts), step, dict(batches or {})
         self.model = DifferenceModel(c)
         self.cell_head = CellHead(c) if 'cells' in parts else None
-        self.match_a, self.match_b = (
-            nn.Linear(3 * c.dim, 2) if p in parts else None for p in ('match_a', 'match_b')
-        )
+        self.match_a = nn.Linear(3 * c.dim, 2) if 'match_a' in parts else None
+        self.match_b = nn.Linear(3 * c.dim, 2) if 'match_b' in parts else None
         self.class_heads = ClassHeads(c.dim, classes) if 'classes' in parts else None
 
-    def names(
-        self,
-    ) -> dict:  # {released name: our name} of all that a file holds, without the table of positions and the tied copy
+    def names(self) -> dict:  # {released name: our name}
+        "Of all that a file holds, without the table of positions and the tied copy."
         ours = [k for k in self.state_dict() if k not in ('model.embed.mean', 'model.embed.std')]
-        return {
-            their_name(k): k
-            for k in ours
-            if 'judge' in self.parts or not k.startswith('model.judge.')
-        }
+        if 'judge' not in self.parts:
+            ours = [k for k in ours if not k.startswith('model.judge.')]
+        return {their_name(k): k for k in ours}
 
     def official_state(self) -> OrderedDict:  # {released name: tensor}
         "The state as the released code writes it."
@@ -115,11 +102,8 @@ def their_name(ours: str) -> str:
     name = _BEGINS[begin] + ours.removeprefix(begin)
     for old, new in _PARTS.items():
         name = name.replace(old, new)
-    return re.sub(
-        r'(norm|net\.2)\.(weight|bias)$',
-        lambda m: f"{m[1]}.{dict(weight='a_2', bias='b_2')[m[2]]}",
-        name,
-    )
+    name = re.sub(r'(norm|net\.2)\.weight$', r'\1.a_2', name)
+    return re.sub(r'(norm|net\.2)\.bias$', r'\1.b_2', name)
 
 # %% ../../nbs/lab/08_official.ipynb #70515059
 def _plain_dict(*_):
@@ -136,59 +120,57 @@ def _open(path):  # what the file holds; nothing of it is run
         with torch.serialization.safe_globals(harmless):
             return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e:  # a broken pickle may fail in any way
-        raise ValueError(
-            f'{path} is no checkpoint that can be read without running code: {" ".join(str(e).split())[:300] or type(e).__name__}'
-        ) from None
+        why = ' '.join(str(e).split())[:300] or type(e).__name__
+        refused = 'is no checkpoint that can be read without running code'
+        raise ValueError(f'{path} {refused}: {why}') from None
 
 
 def _is_complete(v):  # a float tensor that holds as many numbers as its shape says
-    return (
-        isinstance(v, Tensor)
-        and v.layout == torch.strided
-        and v.is_floating_point()
-        and v.untyped_storage().nbytes() >= v.nbytes
-    )
+    if not (isinstance(v, Tensor) and v.layout == torch.strided and v.is_floating_point()):
+        return False
+    return v.untyped_storage().nbytes() >= v.nbytes
 
 
-def read_checkpoint(
-    path,
-) -> tuple:  # state {released name: tensor}, step or None, batches of each task
-    "The parts of a released file of either layout. FileNotFoundError and ValueError name the file and what is wrong."
-    path = Path(path)
-    whole = _open(path)
+def _released_state(whole, path) -> dict:  # {name: tensor} of either layout, checked
     if not isinstance(whole, dict) or not whole:
-        raise ValueError(
-            f'{path} holds a {type(whole).__name__}, not a state or a dict with model_state_dict'
-        )
-    pretraining = 'model_state_dict' in whole
-    state = whole['model_state_dict'] if pretraining else whole
+        found = type(whole).__name__
+        raise ValueError(f'{path} holds a {found}, not a state or a dict with model_state_dict')
+    state = whole.get('model_state_dict', whole)
     if not isinstance(state, dict):
         raise ValueError(f'{path}: model_state_dict is a {type(state).__name__}, not a dict')
     odd = [k for k, v in state.items() if not (isinstance(k, str) and _is_complete(v))]
     if odd:
-        raise ValueError(
-            f'{path} is not a released state: {odd[0]!r} is not a name with a whole tensor of floats ({len(odd)} of {len(state)})'
-        )
-    step, batches = (
-        (whole.get('global_step'), whole.get('task_batch_num', {})) if pretraining else (None, {})
-    )
-    if pretraining and type(step) is not int:
+        what = f'{odd[0]!r} is not a name with a whole tensor of floats'
+        raise ValueError(f'{path} is not a released state: {what} ({len(odd)} of {len(state)})')
+    return {k.removeprefix('module.'): v for k, v in state.items()}
+
+
+def read_checkpoint(
+    path,
+) -> tuple:  # state {released name: tensor}, step or None, batches of a task
+    """The parts of a released file of either layout. FileNotFoundError and ValueError name the
+    file and what is wrong."""
+    path = Path(path)
+    whole = _open(path)
+    state = _released_state(whole, path)
+    if 'model_state_dict' not in whole:
+        return state, None, {}
+    step, batches = whole.get('global_step'), whole.get('task_batch_num', {})
+    if type(step) is not int:
         raise ValueError(f'{path}: global_step is {step!r}, not a whole number')
     if not isinstance(batches, dict) or any(type(n) is not int for n in batches.values()):
         raise ValueError(f'{path}: task_batch_num is not a dict of whole numbers')
-    return {k.removeprefix('module.'): v for k, v in state.items()}, step, batches
+    return state, step, batches
 
 # %% ../../nbs/lab/08_official.ipynb #e316b43d
 def _shape(state, name, dims, path):  # of one tensor, checked
     if name not in state:
-        raise ValueError(
-            f'{path} is not a released checkpoint: no {name}; it holds {len(state)} tensors such as {list(state)[:3]}'
-        )
-    if state[name].ndim != dims:
-        raise ValueError(
-            f'{path}: {name} has shape {tuple(state[name].shape)}, expected {dims} dimensions'
-        )
-    return state[name].shape
+        some = f'it holds {len(state)} tensors such as {list(state)[:3]}'
+        raise ValueError(f'{path} is not a released checkpoint: no {name}; {some}')
+    shape = state[name].shape
+    if len(shape) != dims:
+        raise ValueError(f'{path}: {name} has shape {tuple(shape)}, expected {dims} dimensions')
+    return shape
 
 
 def _layers(state, stack):
@@ -198,77 +180,67 @@ def _layers(state, stack):
 def guess_config(
     state: dict,  # {released name: tensor}
     path,  # for messages
-    heads: 'int|None' = None,
-    cells: int = 49,
+    heads: 'int|None' = None,  # attention heads; None: d/64
+    cells: int = 49,  # N, cells of an image
 ) -> ModelConfig:
-    "The sizes of a released model."
-    (vocab, dim), (_, channels) = (
-        _shape(state, k, 2, path) for k in ('word_embedding.weight', 'img_project.0.weight')
-    )
+    "The sizes of a released model. ValueError names a tensor that is missing or has an odd shape."
+    vocab, dim = _shape(state, 'word_embedding.weight', 2, path)
+    _, channels = _shape(state, 'img_project.0.weight', 2, path)
     ff, _ = _shape(state, 'encoder.layers.0.feed_forward.w_1.weight', 2, path)
-    single, pair, cross = (
-        _layers(state, s) for s in ('single_img_encoder', 'double_img_encoder', 'encoder')
-    )
     return ModelConfig(
         channels,
         vocab,
         dim,
         heads or max(1, dim // 64),
         ff,
-        single,
-        pair,
-        cross,
+        single_layers=_layers(state, 'single_img_encoder'),
+        pair_layers=_layers(state, 'double_img_encoder'),
+        cross_layers=_layers(state, 'encoder'),
         cells=cells,
         exact=True,
     )
 
 
-def guess_parts(state: dict, dim: int, path) -> tuple:  # names of heads, number of classes
+#: Released head -> how many summary vectors it reads -> our head.
+_HEADS = dict(pooler={2: 'judge', 3: 'match_a'}, aligner={2: 'classes', 3: 'match_b'})
+
+
+def guess_parts(
+    state: dict,  # {released name: tensor}
+    dim: int,  # d
+    path,  # for messages
+) -> tuple:  # names of heads, number of classes
     "Which heads a released file holds."
-    wide = {2 * dim: 2, 3 * dim: 3}
-    width = {
-        k: _shape(state, f'{k}.0.weight', 2, path)[1]
-        for k in ('pooler', 'aligner')
-        if f'{k}.0.weight' in state
-    }
-    for k, w in width.items():
-        if w not in wide:
-            raise ValueError(
-                f'{path}: {k}.0.weight has shape {tuple(state[f"{k}.0.weight"].shape)}, expected (2, {2 * dim}) or (2, {3 * dim})'
-            )
-    which = {'pooler': {2: 'judge', 3: 'match_a'}, 'aligner': {2: 'classes', 3: 'match_b'}}
-    parts = [which[k][wide[w]] for k, w in width.items()]
+    parts = []
+    for head, names in _HEADS.items():
+        key = f'{head}.0.weight'
+        if key in state:
+            width = _shape(state, key, 2, path)[1]
+            if width not in (2 * dim, 3 * dim):
+                expected = f'expected (2, {2 * dim}) or (2, {3 * dim})'
+                raise ValueError(f'{path}: {key} has shape {tuple(state[key].shape)}, {expected}')
+            parts.append(names[width // dim])
     if any(k.startswith('feat_regress.') for k in state):
         parts.append('cells')
-    return tuple(parts), _shape(state, 'classifier.0.weight', 2, path)[
-        0
-    ] if 'classes' in parts else 0
+    classes = _shape(state, 'classifier.0.weight', 2, path)[0] if 'classes' in parts else 0
+    return tuple(parts), classes
 
 # %% ../../nbs/lab/08_official.ipynb #47cd4b9f
-def _list(what, names):
-    return (
-        [
-            f'{what} {", ".join(names[:4])}'
-            + (f' and {len(names) - 4} more' if len(names) > 4 else '')
-        ]
-        if names
-        else []
-    )
+def _list(what, names) -> list:  # [] or one text that names some of them
+    if not names:
+        return []
+    more = f' and {len(names) - 4} more' if len(names) > 4 else ''
+    return [f'{what} {", ".join(names[:4])}{more}']
 
 
-def _compare(
-    state, wanted, path
-):  # ValueError with all that is missing, surplus or of a wrong shape
-    wrong = [
-        f'{k} {tuple(state[k].shape)} for {tuple(s)}'
-        for k, s in wanted.items()
-        if k in state and state[k].shape != s
-    ]
-    told = (
-        _list('missing', [k for k in wanted if k not in state])
-        + _list('surplus', [k for k in state if k not in wanted])
-        + _list('wrong shape', wrong)
-    )
+def _compare(state, wanted, path):  # ValueError with all that is missing, surplus, of a wrong shape
+    wrong = []
+    for k, shape in wanted.items():
+        if k in state and state[k].shape != shape:
+            wrong.append(f'{k} {tuple(state[k].shape)} for {tuple(shape)}')
+    told = _list('missing', [k for k in wanted if k not in state])
+    told += _list('surplus', [k for k in state if k not in wanted])
+    told += _list('wrong shape', wrong)
     if told:
         raise ValueError(f'{path} does not fit: {"; ".join(told)}')
 
@@ -280,12 +252,10 @@ def _check_values(state, path):
     pe = state['position_encoding.pe']
     if not torch.allclose(pe[0].float(), sinusoid(*pe.shape[1:], exact=True), atol=1e-3):
         raise ValueError(f"{path}: position_encoding.pe is not the released code's sinusoid")
-    if 'feat_regress.weight' in state and not state['feat_regress.weight'].equal(
-        state['img_project.0.weight']
-    ):
-        raise ValueError(
-            f'{path}: feat_regress.weight differs from img_project.0.weight, but the two are tied'
-        )
+    copy = state.get('feat_regress.weight')
+    if copy is not None and not copy.equal(state['img_project.0.weight']):
+        tied = 'feat_regress.weight differs from img_project.0.weight, but the two are tied'
+        raise ValueError(f'{path}: {tied}')
 
 
 def load_checkpoint(
@@ -293,7 +263,8 @@ def load_checkpoint(
     heads: 'int|None' = None,  # attention heads, which no file tells; None: d/64
     cells: int = 49,  # N, cells of an image, which no file tells either
 ) -> ReleasedModel:  # in eval mode
-    "The authors' model. FileNotFoundError and ValueError say what is missing, surplus or of a wrong shape; nothing in the file is run."
+    """The authors' model. FileNotFoundError and ValueError say what is missing, surplus or of a
+    wrong shape. Nothing in the file is run."""
     state, step, batches = read_checkpoint(path)
     c = guess_config(state, path, heads, cells)
     parts, classes = guess_parts(state, c.dim, path)
@@ -308,26 +279,22 @@ def load_checkpoint(
 
 # %% ../../nbs/lab/08_official.ipynb #963186a5
 def save_checkpoint(r: ReleasedModel, path):
-    "Write the released layout: pre-training if `r.step` is set, else the bare state. ValueError if the released code would compute something else with it."
+    """Write the released layout: pre-training if `r.step` is set, else the bare state.
+    ValueError if the released code would compute something else with it."""
     c, e = r.model.config, r.model.embed
     if not c.exact or c.matcher:
-        raise ValueError(
-            'the released code knows only exact=True and matcher=False: this model would compute something else there'
-        )
+        known = 'the released code knows only exact=True and matcher=False'
+        raise ValueError(f'{known}: this model would compute something else there')
     if e.mean.any() or (e.std != 1).any():
-        raise ValueError(
-            'the released layout has no place for the mean and deviation of the channels (see whiten)'
-        )
+        lack = 'no place for the mean and deviation of the channels (see whiten)'
+        raise ValueError(f'the released layout has {lack}')
     state, path = r.official_state(), Path(path)
     if path.suffix == '.safetensors':
         return write_whole(path, lambda p: save_file({k: v.clone() for k, v in state.items()}, p))
-    whole = (
-        state
-        if r.step is None
-        else dict(
-            global_step=r.step, model_state_dict=state, task_batch_num=defaultdict(int, r.batches)
-        )
-    )
+    whole = state
+    if r.step is not None:
+        batches = defaultdict(int, r.batches)
+        whole = dict(global_step=r.step, model_state_dict=state, task_batch_num=batches)
     write_whole(path, lambda p: torch.save(whole, p))
 
 # %% ../../nbs/lab/08_official.ipynb #05e44997
@@ -343,16 +310,16 @@ def start_finetuning(
 
 # %% ../../nbs/lab/08_official.ipynb #9c176d1a
 def _images(a, task):  # grids of a task; single-image tasks: (img, None)
-    return (
-        (a[f'{task}_in_img1'], a[f'{task}_in_img2'])
-        if f'{task}_in_img1' in a
-        else (a[f'{task}_in_img'], None)
-    )
+    if f'{task}_in_img1' in a:
+        return a[f'{task}_in_img1'], a[f'{task}_in_img2']
+    return a[f'{task}_in_img'], None
 
 
 def mlm_numbers(r, a, cfg, norms) -> dict:
-    m, imgs, ids, target = r.model, _images(a, 'mlm'), a['mlm_in_cap'], a['mlm_in_cap_label']
-    single, n, asked = m.perceive(*imgs), 1 + imgs[0].shape[1], target != IGNORE
+    m, imgs = r.model, _images(a, 'mlm')
+    ids, target = a['mlm_in_cap'], a['mlm_in_cap_label']
+    asked, n = target != IGNORE, 1 + imgs[0].shape[1]
+    single = m.perceive(*imgs)
     h = read_pair(m, *imgs, ids)
     scores = m.word_head(h[:, -ids.shape[1] :][asked])
     loss = F.cross_entropy(scores, target[asked], reduction='none')
@@ -369,19 +336,14 @@ def mlm_numbers(r, a, cfg, norms) -> dict:
 
 
 def mvm_numbers(r, a, cfg, norms) -> dict:
-    (img1, img2), project, n = _images(a, 'mvm'), r.model.embed.project.weight, r.model.config.cells
-    whole, chosen = (
-        a['mvm_in_img_label'].split(n, 1),
-        a['mvm_in_img_mask'].unflatten(1, (-1, n)),
-    )  # (B,N,C) each; (B,2,N)
-    pred, target, neg = predict_cells(
-        r.model, r.cell_head, whole[0], None if img2 is None else whole[1], a['mvm_in_cap'], chosen
-    )
-    loss = F.cross_entropy(
-        cell_logits(pred, target, neg, cfg.get('nce_temp', 1.0)),
-        torch.arange(len(pred)),
-        reduction='none',
-    )
+    n = r.model.config.cells
+    images = a['mvm_in_img_label'].split(n, 1)  # (B,N,C) each
+    second = images[1] if len(images) > 1 else None
+    chosen = a['mvm_in_img_mask'].unflatten(1, (-1, n))  # (B,2,N)
+    caption = a['mvm_in_cap']
+    pred, target, neg = predict_cells(r.model, r.cell_head, images[0], second, caption, chosen)
+    logits = cell_logits(pred, target, neg, cfg.get('nce_temp', 1.0))
+    loss = F.cross_entropy(logits, torch.arange(len(pred)), reduction='none')
     return dict(
         loss=loss,
         loss_mean=loss.mean(),
@@ -390,15 +352,14 @@ def mvm_numbers(r, a, cfg, norms) -> dict:
         neg=neg,
         l2_loss_mean=F.mse_loss(pred, target),
         grad_norms=norms(loss.mean()),
-        grad_img_project_weight=project.grad.clone(),
+        grad_img_project_weight=r.model.embed.project.weight.grad.clone(),
     )
 
 # %% ../../nbs/lab/08_official.ipynb #009ff7cd
 def fda_numbers(r, a, cfg, norms) -> dict:
     imgs, ids = _images(a, 'fda'), a['fda_in_caps']  # ids (B,1+n,T)
-    h1, h2, text = summaries(
-        r.model, r.model.images(*imgs).repeat_interleave(ids.shape[1], 0), ids.flatten(0, 1)
-    )
+    images = r.model.images(*imgs).repeat_interleave(ids.shape[1], 0)
+    h1, h2, text = summaries(r.model, images, ids.flatten(0, 1))
     sims = fda_similarities(r.model, *imgs, ids)
     loss, accuracy = ranking_loss(sims, cfg.get('fda_tmp', 1.0))
     return dict(
@@ -415,10 +376,8 @@ def fda_numbers(r, a, cfg, norms) -> dict:
 
 def itm_numbers(r, a, task, head) -> dict:
     scores = match_logits(r.model, head, *_images(a, task), a[f'{task}_in_cap'])
-    return dict(
-        scores=scores,
-        loss=F.cross_entropy(scores, a[f'{task}_in_align_label'].flatten(), reduction='none'),
-    )
+    label = a[f'{task}_in_align_label'].flatten()
+    return dict(scores=scores, loss=F.cross_entropy(scores, label, reduction='none'))
 
 
 def nabirds_numbers(r, a, cfg, norms) -> dict:
@@ -460,12 +419,10 @@ def adam_numbers(r, a, cfg, norms, steps: int = 6, warmup: int = 4) -> dict:
 
 def pretrain_numbers(r, a, cfg, norms) -> dict:  # of every task whose inputs are in `a`
     tasks = dict(mlm=mlm_numbers, mvm=mvm_numbers, fda=fda_numbers, nabirds=nabirds_numbers)
-    out = {
-        f'{t}_{k}': v
-        for t, f in tasks.items()
-        if any(k.startswith(f'{t}_in_') for k in a)
-        for k, v in f(r, a, cfg, norms).items()
-    }
+    out = {}
+    for task, numbers in tasks.items():
+        if any(k.startswith(f'{task}_in_') for k in a):
+            out |= {f'{task}_{k}': v for k, v in numbers(r, a, cfg, norms).items()}
     for task, head in dict(itm_a=r.match_a, itm_b=r.match_b).items():
         if f'{task}_in_cap' in a:
             out |= {f'{task}_{k}': v for k, v in itm_numbers(r, a, task, head).items()}
@@ -477,18 +434,17 @@ def pretrain_numbers(r, a, cfg, norms) -> dict:  # of every task whose inputs ar
 @torch.no_grad()
 def released_greedy(
     model,
-    img1: Tensor,
-    img2: Tensor,  # grids, (B,N,C)
+    img1: Tensor,  # grids, (B,N,C)
+    img2: Tensor,  # (B,N,C)
     max_len: int = 40,
 ) -> tuple:  # ids (B,max_len), logits (B,max_len-1,V)
-    "Decoding as the released code does it: nothing of the text is kept from step to step, and [EOS] stops nobody."
+    "Decoding as the released code does it: the text is read anew at each step, [EOS] ends nothing."
     _, past = model.read_images(img1, img2)
     ids, logits, images = torch.full((len(img1), 1), BOS), [], 2 * (1 + img1.shape[1])
     for t in range(2, max_len + 1):
-        text = model.embed.text(torch.cat([ids, torch.full((len(ids), 1), MASK)], 1))  # (B,t,d)
-        logits.append(
-            model.word_head(model.read_text(text, past, causal_mask(t, images))[:, -1])
-        )  # (B,V)
+        so_far = torch.cat([ids, torch.full((len(ids), 1), MASK)], 1)  # (B,t)
+        h = model.read_text(model.embed.text(so_far), past, causal_mask(t, images))  # (B,t,d)
+        logits.append(model.word_head(h[:, -1]))  # (B,V)
         ids = torch.cat([ids, logits[-1].argmax(-1, keepdim=True)], 1)
     return ids, torch.stack(logits, 1)
 
@@ -497,26 +453,21 @@ def finetune_numbers(r, a, cfg, norms) -> dict:
     m, ids, target = r.model, a['in_cap'], a['in_cap_label']
     double = m.images(a['in_img1'], a['in_img2'])
     h, past = m.cross_encoder(double)
-    text, asked = (
-        m.read_text(m.embed.text(ids), past, causal_mask(ids.shape[1], h.shape[1])),
-        target != IGNORE,
-    )
+    text = m.read_text(m.embed.text(ids), past, causal_mask(ids.shape[1], h.shape[1]))
+    asked = target != IGNORE
     scores = m.word_head(text[asked])
     loss = F.cross_entropy(scores, target[asked], reduction='none')
-    out, total = (
-        dict(mlm_loss=loss, mlm_scores=scores, encoder=torch.cat([h, text], 1), double=double),
-        loss.sum(),
-    )
+    out = dict(mlm_loss=loss, mlm_scores=scores, encoder=torch.cat([h, text], 1), double=double)
+    total = loss.sum()
     if 'judge' in r.parts:
         judged = m.judge_logits(h)
         judge = F.cross_entropy(judged, a['in_diff_label'].flatten(), reduction='none')
-        out, total = out | dict(itm_scores=judged, itm_loss=judge), total + judge.sum()
-    ids, logits = released_greedy(
-        m, a['greedy_in_img1'], a['greedy_in_img2'], a['greedy_ids'].shape[1]
-    )
-    return out | dict(
-        total_loss=total, grad_norms=norms(total), greedy_ids=ids, greedy_logits=logits
-    )
+        out |= dict(itm_scores=judged, itm_loss=judge)
+        total = total + judge.sum()
+    out |= dict(total_loss=total, grad_norms=norms(total))
+    grids, length = (a['greedy_in_img1'], a['greedy_in_img2']), a['greedy_ids'].shape[1]
+    out['greedy_ids'], out['greedy_logits'] = released_greedy(m, *grids, length)
+    return out
 
 # %% ../../nbs/lab/08_official.ipynb #ac8f78fa
 def atom_numbers(a) -> dict:  # LayerNorms, sinusoid, embeddings
@@ -526,11 +477,8 @@ def atom_numbers(a) -> dict:  # LayerNorms, sinusoid, embeddings
         return n(x)
 
     e = InputEmbedding(ModelConfig(1, 6, dim=a['emb_x'].shape[-1], heads=1, exact=True)).eval()
-    e.type_embedding.weight.data, e.norm.weight.data, e.norm.bias.data = (
-        a['emb_type_pe'],
-        a['emb_a'],
-        a['emb_b'],
-    )
+    e.type_embedding.weight.data = a['emb_type_pe']
+    e.norm.weight.data, e.norm.bias.data = a['emb_a'], a['emb_b']
     x, place = a['emb_x'], e.position[: a['emb_x'].shape[1]]
     ln = a['ln_x'], a['ln_a'], a['ln_b']
     return {
@@ -554,56 +502,53 @@ class Row:
     ok: bool
 
 
-def compare_arrays(name: str, ours, theirs, tolerance: float = 1e-4) -> Row:  # arrays or tensors
+def compare_arrays(
+    name: str,
+    ours,  # array or tensor
+    theirs,
+    tolerance: float = 1e-4,  # absolute; from 1e-4 on also relative
+) -> Row:
+    "How far apart are two arrays? Whole numbers must be equal."
     ours, theirs = (np.asarray(x.detach() if isinstance(x, Tensor) else x) for x in (ours, theirs))
     if ours.shape != theirs.shape:
         return Row(f'{name} (shape {ours.shape} for {theirs.shape})', np.inf, np.inf, False)
+    sizes = np.abs(theirs.astype(np.float64))
     gap = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
-    whole = np.issubdtype(theirs.dtype, np.integer)
-    error, size = (
-        float(x.max()) if x.size else 0.0 for x in (gap, np.abs(theirs.astype(np.float64)))
-    )
-    ok = bool(
-        (
-            gap
-            <= (
-                0 if whole else tolerance + (tolerance * np.abs(theirs) if tolerance >= 1e-4 else 0)
-            )
-        ).all()
-    )
-    return Row(name, error, error / size if size else error, ok)
+    allowed = tolerance + (tolerance * sizes if tolerance >= 1e-4 else 0)
+    if np.issubdtype(theirs.dtype, np.integer):
+        allowed = 0
+    error, size = (float(x.max()) if x.size else 0.0 for x in (gap, sizes))
+    return Row(name, error, error / size if size else error, bool((gap <= allowed).all()))
 
 # %% ../../nbs/lab/08_official.ipynb #ee359ae8
-def _metric_rows(path):  # corpus and per-item scores of metrics.json
+def _our_name(metric):  # of a score, in our words
+    if metric.startswith('CIDEr'):
+        return 'CIDEr-D'
+    return metric.replace('Bleu_', 'BLEU-').replace('_', '-')
+
+
+def _case_scores(references, candidates) -> tuple:  # {metric: corpus score}, {metric: of each item}
     from pycocoevalcap.cider.cider import Cider
     from idc_nb.metrics import counted, score
 
-    name = lambda k: (
-        'CIDEr-D' if k.startswith('CIDEr') else k.replace('Bleu_', 'BLEU-').replace('_', '-')
-    )
+    corpus = score(references, candidates, meteor=False)
+    alone = [counted({i: references[i]}, {i: candidates[i]}) for i in references]
+    each = {metric: [item[metric] for item in alone] for metric in corpus}
+    said = {i: [candidates[i]] for i in references}
+    each['CIDEr-D'] = Cider().compute_score(references, said)[1]  # its weights come from all items
+    return corpus, each
+
+
+def _metric_rows(path):  # corpus and per-item scores of metrics.json
     for case, x in read_json(path).items():
-        refs, said = x['references'], x['candidates']
-        corpus, each = (
-            score(refs, said, meteor=False),
-            [counted({i: refs[i]}, {i: said[i]}) for i in refs],
-        )
-        cider = Cider().compute_score(refs, {i: [said[i]] for i in refs})[
-            1
-        ]  # its weights come from all pairs
+        corpus, each = _case_scores(x['references'], x['candidates'])
         for source in ('official', 'pycocoevalcap_1_2'):
-            per = x[source]['per']
-            for k, v in x[source].items():
-                if k != 'per':
-                    yield compare_arrays(
-                        f'{path.name}/{case}/{source}/{k}', corpus[name(k)], np.float64(v), 1e-6
-                    )
-            for k, v in per.items():
-                yield compare_arrays(
-                    f'{path.name}/{case}/{source}/per/{k}',
-                    cider if 'CIDEr' in k else [e[name(k)] for e in each],
-                    np.array(v),
-                    1e-6,
-                )
+            theirs = dict(x[source])
+            where = f'{path.name}/{case}/{source}'
+            for k, v in theirs.pop('per').items():
+                yield compare_arrays(f'{where}/per/{k}', each[_our_name(k)], np.array(v), 1e-6)
+            for k, v in theirs.items():
+                yield compare_arrays(f'{where}/{k}', corpus[_our_name(k)], np.float64(v), 1e-6)
 
 
 _WEIGHTS = {
@@ -636,9 +581,8 @@ def _state_rows(path, heads):  # a checkpoint read into our model and written ba
 def _case_rows(folder, name):  # of one .npz with weights
     about = read_json(folder / 'meta.json')[name]
     cfg, a = about['cfg'], _arrays(folder / f'{name}.npz')
-    r = load_checkpoint(
-        folder / f'{_WEIGHTS[name]}.state.safetensors', cfg['n_head'], cfg['img_tokens']
-    )
+    weights = folder / f'{_WEIGHTS[name]}.state.safetensors'
+    r = load_checkpoint(weights, cfg['n_head'], cfg['img_tokens'])
     if name == 'bird_finetune':
         r = start_finetuning(r, judge=False).eval()
     parameters, names = dict(r.named_parameters()), r.names()
@@ -646,26 +590,19 @@ def _case_rows(folder, name):  # of one .npz with weights
     def norms(loss):  # of the gradients, in the authors' order
         r.zero_grad()
         loss.backward()
+        none = torch.zeros(1)
         grads = [parameters[names[k]].grad for k in about['param_names']]
-        return torch.stack(
-            [torch.zeros((), dtype=torch.double) if g is None else g.double().norm() for g in grads]
-        )
+        return torch.stack([(none if g is None else g).double().norm() for g in grads])
 
-    return a, (pretrain_numbers if 'pretrain' in name else finetune_numbers)(r, a, cfg, norms)
+    numbers = pretrain_numbers if 'pretrain' in name else finetune_numbers
+    return a, numbers(r, a, cfg, norms)
 
 # %% ../../nbs/lab/08_official.ipynb #47d3c067
+_ATOM_INPUTS = 'ln_x ln_a ln_b pe512_rows emb_type_pe emb_a emb_b emb_x emb_xcls'.split()
+
+
 def _is_input(name):
-    return '_in_' in f'_{name}' or name in (
-        'ln_x',
-        'ln_a',
-        'ln_b',
-        'pe512_rows',
-        'emb_type_pe',
-        'emb_a',
-        'emb_b',
-        'emb_x',
-        'emb_xcls',
-    )
+    return '_in_' in f'_{name}' or name in _ATOM_INPUTS
 
 
 def _npz_rows(folder, name):  # rows, names of arrays that nobody computes
@@ -690,12 +627,12 @@ def _check_file(folder, name):  # rows of one file, what was not checked
 
 
 def check_folder(folder) -> tuple:  # list of `Row`; list of what was not checked, with the reason
-    "Every number of the released code that lies in `folder`, against ours. FileNotFoundError if there is none."
+    """Every number of the released code that lies in `folder`, against ours.
+    FileNotFoundError if there is none."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(
-            f'{folder} is not a folder; expected one with {", ".join(FILES[:3])} ...'
-        )
+        some = ', '.join(FILES[:3])
+        raise FileNotFoundError(f'{folder} is not a folder; expected one with {some} ...')
     rows, left = [], [f'{f}: not in {folder}' for f in FILES if not (folder / f).is_file()]
     if len(left) == len(FILES):
         raise FileNotFoundError(f'{folder} holds none of {", ".join(FILES)}')
@@ -727,16 +664,17 @@ def main(argv=None) -> int:  # 0 all equal, 1 something differs, 2 nothing to ch
     print(f'{"array":62} {"absolute":>9} {"relative":>9}')
     for r in rows:
         print(f'{r.name:62} {r.error:9.1e} {r.relative:9.1e}{"" if r.ok else "  DIFFERS"}')
-    for l in left:
-        print(f'not checked  {l}')
+    for what in left:
+        print(f'not checked  {what}')
     bad = [r for r in rows if not r.ok]
     print(f'{len(rows)} arrays, {len(bad)} differ, {len(left)} not checked')
-    for k in ('error', 'relative') if rows else ():  # the worst
-        worst = max(rows, key=lambda r: getattr(r, k))
-        print(
-            f'largest {"absolute" if k == "error" else k} error {getattr(worst, k):.1e} in {worst.name}'
-        )
-    return 1 if bad else 0 if rows else 2
+    if not rows:
+        return 2
+    worst = max(rows, key=lambda r: r.error)
+    print(f'largest absolute error {worst.error:.1e} in {worst.name}')
+    worst = max(rows, key=lambda r: r.relative)
+    print(f'largest relative error {worst.relative:.1e} in {worst.name}')
+    return 1 if bad else 0
 
 
 if __name__ == '__main__' and '__file__' in globals():
