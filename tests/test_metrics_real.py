@@ -1,4 +1,4 @@
-"""Our scores against numbers of the authors' released code, kept outside the repository; skipped where they are missing."""
+"""Our scores against numbers of the released code (skipped where ../shared is missing)."""
 
 import json
 from pathlib import Path
