@@ -18,9 +18,16 @@ TOOLS = {
     'lab/01_readers': '01_pairs',
     'lab/02_store': '03_grid',
     'lab/03_dropout': '',
+    'lab/03_stack': '04_inputs',
     'lab/04_checkpoints': '',
     'lab/05_java': '',
     'lab/06_presets': '12_finetune',
+    'lab/12_weights': '',
+    'lab/13_caption_words': 'world/02_language',
+    'lab/14_sentence_parts': 'world/02_language',
+    'lab/15_negatives_files': '01_pairs',
+    'lab/17_left_out': '07_mlm',
+    'lab/16_runs': '01_pairs',
 }
 
 

@@ -44,11 +44,13 @@ def opened_before():
 
 
 def check_hostile():
-    captions = ['', ' ', '\n', 'the red\ncube\r\nis gone', 'a ||| b', '|||', '||' + '|||' + '|',
-                '\x00\x1b[2J', 'red\u2028cube\x85gone', '\ud800',
-                '\U0001F600 \U0001F468\u200d\U0001F469', 'größerer Würfel 方块', '\u202egnorw',
-                'EVAL ||| 1 2 3', 'SCORE', '.', "it's (\"so\") -- 'called'...", 'x' * 100_000,
-                ' '.join(map(str, range(5000))), 'the ' * 4999 + 'end', '\\n %s {} $PATH']
+    captions = [
+        '', ' ', '\n', '.', 'SCORE', 'EVAL ||| 1 2 3', '\\n %s {} $PATH',
+        'the red\ncube\r\nis gone', 'red\u2028cube\x85gone', '\x00\x1b[2J', '\u202egnorw', '\ud800',
+        'a ||| b', '|||', '||' + '|||' + '|', "it's (\"so\") -- 'called'...",
+        'größerer Würfel 方块', '\U0001F600 \U0001F468\u200d\U0001F469',
+        'x' * 100_000, ' '.join(map(str, range(5000))), 'the ' * 4999 + 'end',
+    ]
     for tokenize in ('whitespace', 'ptb'):
         # ROUGE-L's time grows with the product of two lengths: one product of 5000 is enough
         longest = 40_000 if tokenize == 'whitespace' else 4000
