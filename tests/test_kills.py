@@ -4,7 +4,9 @@ What they leave behind is the same to the bit.
 """
 
 import os
+import zipfile
 import pytest
+from idc_nb.lab.checkpoints import newest_checkpoint
 from kills import ASSERT_SAME, Runner
 
 
@@ -21,3 +23,15 @@ def test_killed(runner, what, size, tmp_path):
     runner.whole(what, alone, size)
     assert runner.killed(what, hit, size, kills=3, ticks=6, seed=0) == 3
     ASSERT_SAME[what](alone, hit)
+
+
+def test_the_newest_whole_checkpoint_is_used(tmp_path):
+    assert newest_checkpoint(tmp_path) is None
+    oldest_first = [tmp_path / name for name in ('last.old', 'last.ckpt', 'last.new')]
+    for path in oldest_first:
+        with zipfile.ZipFile(path, 'w') as z:
+            z.writestr('weights', path.name)
+        assert newest_checkpoint(tmp_path) == path
+    oldest_first[2].write_bytes(b'half')
+    with pytest.warns(UserWarning, match='last.new is damaged'):
+        assert newest_checkpoint(tmp_path) == oldest_first[1]

@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 import numpy as np
 import pytest
-from idc_nb.world.render import boxes, ids_of, render, trace
+from idc_nb.world import render as renderer
+from idc_nb.world.render import all_visible, boxes, ids_of, render, trace
 from idc_nb.world.scenes import COLORS, jitter, sample_scene
 
 REAL = Path(__file__).parents[2] / 'shared' / 'data' / 'clevr_change'
@@ -118,3 +119,12 @@ def test_boxes_hold_what_the_buffer_shows():
         ids = ids_of(scene, trace(scene, SIZE)[2])
         for id, (left, top, right, bottom) in boxes(ids).items():
             assert (ids[top:bottom, left:right] == id).sum() == (ids == id).sum()
+
+
+@pytest.mark.parametrize('size, enough', [((480, 320), 200), ((224, 224), 66)])
+def test_a_thing_is_visible_from_two_hundred_pixels_on(monkeypatch, size, enough):
+    "As many at the size of the real pictures; as large a share at other sizes."
+    for fewest in (enough, enough - 1, 0):
+        pixels = {1: 5000, 2: fewest}
+        monkeypatch.setattr(renderer, 'visible_pixels', lambda scene, size, pixels=pixels: pixels)
+        assert all_visible(None, size) == (fewest >= enough), fewest
