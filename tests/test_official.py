@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from idc_nb.lab import official as O
+from idc_nb.fda import fda_similarities
+from idc_nb.finetune import judge_loss
 from idc_nb.inputs import ModelConfig
+from idc_nb.lab import official as O
 from idc_nb.vocab import BOS, EOS, PAD
 
 CONFIG = dict(channels=32, vocab=50, dim=64, heads=4, ff=128, cells=9, exact=True)
@@ -532,3 +534,32 @@ def test_what_their_code_cannot_hold(tmp_path):
     with pytest.raises(ValueError, match='no place for the mean and deviation'):
         O.save_checkpoint(r, tmp_path / 'x.pt')
     assert not list(tmp_path.iterdir())
+
+
+# --- what a file of numbers does not show
+
+
+def test_judge_says_one_for_a_change():
+    model = made_up(SMALL, ('judge',)).model
+    torch.nn.init.zeros_(model.judge.weight)
+    model.judge.bias.data = torch.tensor([0.0, 5.0])  # it finds a change in every pair
+    h = torch.randn(3, 2, 16)
+    for label, expected in ((1, 1.0), (0, 0.0)):
+        loss, right = judge_loss(model, h, torch.full((3,), label))
+        assert right == expected
+        assert (loss < 0.1) == (label == 1), loss
+
+
+def test_padding_is_hidden_from_fda_where_it_shall_not_be_seen():
+    model = made_up(SMALL, ()).model
+    g = torch.Generator().manual_seed(0)
+    img1, img2 = torch.randn(2, 2, SMALL.cells, SMALL.channels, generator=g)
+    ids = torch.randint(6, 20, (2, 3, 5), generator=g)
+    ids[:, 1, 3:] = PAD
+    longer = torch.nn.functional.pad(ids, (0, 4), value=PAD)
+    with torch.no_grad():
+        short = fda_similarities(model, img1, img2, ids, see_pad=False)
+        padded = fda_similarities(model, img1, img2, longer, see_pad=False)
+        seen = fda_similarities(model, img1, img2, longer, see_pad=True)
+    torch.testing.assert_close(padded, short)
+    assert not torch.allclose(seen, short)  # as in the released code
