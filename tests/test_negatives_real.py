@@ -1,11 +1,7 @@
-<<<<<<< HEAD
-"""The negatives' builder on real sentences of ../shared/data; skipped where they are missing."""
-=======
 """The builder of negatives on real sentences.
 
 They lie outside the repository; the tests are skipped where they are missing.
 """
->>>>>>> hk
 
 import json
 from pathlib import Path

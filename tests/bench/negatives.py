@@ -1,18 +1,8 @@
-<<<<<<< HEAD
-"""Time and memory of the negatives for as many pairs as CLEVR-Change's training split has.
-=======
 """Time and memory of the negatives for a training split as large as that of CLEVR-Change.
->>>>>>> hk
 
 That is 67,660 pairs of 6.2 captions each. Prints one line of JSON.
 
-<<<<<<< HEAD
-That is 67,660 pairs x 6.2 captions. Captions come from sampled scenes (nothing is rendered);
-sampling them is not part of the time. `--judge` asks `is_true` too.
-"""
-=======
     python tests/bench/negatives.py [pairs] [--judge]
->>>>>>> hk
 
 Captions come from sampled scenes; nothing is rendered, and sampling is not part of the time.
 With `--judge`, `is_true` judges each candidate too.
@@ -50,18 +40,11 @@ def peak():
 
 def measure(pairs, judged) -> dict:
     with ProcessPoolExecutor(2) as pool:
-<<<<<<< HEAD
-        made = [x for two in pool.map(pair_of, range(pairs // 2), chunksize=200) for x in two]
-    said, scenes = [cs for cs, _ in made], [s for _, s in made]
-
-    def true_of(i, text):
-=======
         described = list(pool.map(describe_scene, range(pairs // 2), chunksize=200))
     captions = [texts for two in described for texts, _ in two]
     scenes = [scenes for two in described for _, scenes in two]
 
     def is_true_of(i, text):
->>>>>>> hk
         return bool(is_true(text, *scenes[i]))
 
     before, start, cpu = peak(), time.time(), time.process_time()
