@@ -64,8 +64,12 @@ def finetune_parts(
     words: int,  # T, places of the text
     asks: 'int|None' = None,  # elements asked in the last layer; None: all
 ) -> dict:  # part -> (linear maps, attention), forward, one pair
-    "Fine-tuning; what a mask hides is multiplied too."
-    cross = stack_flops(c, c.cross_layers, 2 * (1 + c.cells) + words, asks)
+    "Fine-tuning: images do not look at the text. What the mask of the text hides is multiplied."
+    images = 2 * (1 + c.cells)
+    maps, attention = stack_flops(c, c.cross_layers, images + words, asks)
+    last = images if asks is None else 2  # images that ask in the last layer: [IMG1] and [IMG2]
+    asking = images * (c.cross_layers - 1) + last
+    cross = maps, attention - 4 * c.dim * words * asking
     return image_parts(c) | dict(cross=cross, head=_head(c, words), judge=(8 * c.dim, 0))
 
 
