@@ -28,6 +28,7 @@ TOOLS = {
     'lab/15_negatives_files': '01_pairs',
     'lab/17_left_out': '08_mvcl',
     'lab/16_runs': '01_pairs',
+    'lab/18_bird_recipe': '17_captioner',
 }
 
 
