@@ -26,7 +26,7 @@ TOOLS = {
     'lab/13_caption_words': 'world/02_language',
     'lab/14_sentence_parts': 'world/02_language',
     'lab/15_negatives_files': '01_pairs',
-    'lab/17_left_out': '07_mlm',
+    'lab/17_left_out': '08_mvcl',
     'lab/16_runs': '01_pairs',
     'lab/18_bird_recipe': '17_captioner',
 }
