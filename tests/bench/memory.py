@@ -16,7 +16,6 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from idc_nb.demo import machine
 from idc_nb.lab.files import write_json
 from idc_nb.lab.store import FeatureStore
 from idc_nb.pairs import Triplet
@@ -93,6 +92,8 @@ def measure(ids=33_830, steps=338, batch=200) -> dict:
 
 
 if __name__ == '__main__':
+    from idc_nb.demo import machine
+
     out = measure(steps=int(sys.argv[1]) if len(sys.argv) > 1 else 338)
     print(out)
     out |= dict(seed=0, machine=machine(), date=str(datetime.date.today()))
