@@ -11,7 +11,8 @@ from types import MappingProxyType
 from ..finetune import paper_finetune
 from ..inputs import ModelConfig, paper_config, tiny_config
 from ..pretrain import TASKS
-from ..training import TrainConfig, paper_pretrain
+from ..pretrain import paper_pretrain
+from ..training import TrainConfig
 
 # %% ../../nbs/lab/16_presets.ipynb #ac28a09b
 @dataclass(frozen=True)
