@@ -4,11 +4,16 @@ BIN := .venv/bin
 RUN := PYTHONUNBUFFERED=1 $(BIN)/python
 INSTALLED := .venv/installed
 SEEDS ?= 3
+SEED ?= 0
+FROM ?= runs/demo_$(SEED)
 
-.PHONY: demo test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
+.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
 
-demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score
-	$(RUN) -m idc_nb.demo
+demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score; everything goes to runs/demo_SEED
+	$(RUN) -m idc_nb.demo --seed $(SEED)
+
+record: $(INSTALLED)  ## copy a finished demo (FROM=runs/demo_0) into results/, which git keeps
+	$(RUN) -m idc_nb.demo --record $(FROM)
 
 test: $(INSTALLED)  ## style, notebooks and library in step, every notebook runs, pytest
 	$(BIN)/ruff check nbs index.ipynb tests
@@ -34,10 +39,10 @@ bench-long: $(INSTALLED)  ## twenty SIGKILLs, memory of a large epoch (20 GB spa
 real: $(INSTALLED)  ## what the shipped model says of 30 real scenes in ../shared -> results/real_triplets.json (seconds)
 	OMP_NUM_THREADS=1 $(RUN) tests/bench/real_triplets.py
 
-checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package (hours, resumable)
+checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package -> results/checkpoint.json (hours, resumable)
 	$(RUN) -m idc_nb.demo --checkpoint
 
-ablation: $(INSTALLED)  ## train and score the six rows of the ablation with SEEDS seeds (hours, resumable)
+ablation: $(INSTALLED)  ## the paper's ablation: six rows, SEEDS seeds each -> results/ablation.json (hours, resumable)
 	$(RUN) -m idc_nb.ablation --seeds $(SEEDS)
 
 expansion: $(INSTALLED)  ## the four rows on what captions and labels of single photos add, SEEDS runs each (minutes a run, resumable)
