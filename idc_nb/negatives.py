@@ -93,7 +93,7 @@ def _candidates(study, kind, i, rng):  # a stream of sentences for pair i
         if kind == 'confuse':
             yield confuse(pick_word(study.said[i], rng), study.changes, study.sames, rng)
 
-# %% ../nbs/09_negatives.ipynb #e6e60db9
+# %% ../nbs/09_negatives.ipynb #65eb3ef2
 def _choose(study, i, n, kinds, rng, true_of):  # at most n `Negative` for pair i
     taken = {}  # text -> kind
 
@@ -121,7 +121,7 @@ def build_negatives(
     seed: int = 0,
     true_of=None,  # function (pair id or place, sentence) -> is it true?; None: only captions tell
 ) -> 'dict|list':  # as `captions_of_pairs`: n `Negative` for each pair
-    "Hard negatives (paper section 3.3). A ValueError names an unknown kind, or a pair without captions or negatives."
+    "Hard negatives (paper section 3.3). A ValueError names a bad kind or pair."
     named = isinstance(captions_of_pairs, dict)
     ids = list(captions_of_pairs) if named else list(range(len(captions_of_pairs)))
     said = [all_different([captions_of_pairs[i]]) for i in ids]

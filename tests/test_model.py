@@ -88,7 +88,7 @@ def test_a_born_matcher_looks_at_its_equal(images):
     attention = DifferenceModel(c).requires_grad_(False).pair_encoder.layers[0].attention
     born_matching(attention, gain=5.0)
     x = nn.functional.layer_norm(torch.randn(1, 6, 24), (24,))
-    weights = attention.weights(x, attention.keys_values(x).keys).mean(1)  # (1,6,6)
+    weights = attention.weights(x, attention.keys_values(x)[0]).mean(1)  # (1,6,6)
     assert weights.argmax(-1).tolist() == [list(range(6))]
     keys, values = attention.keys_values(x)
     subtracted = -0.5 * attention.weights(x, keys) @ values  # (1,h,6,d/h)
