@@ -6,24 +6,26 @@
 __all__ = ['RECIPES', 'Birds', 'read_birds', 'Alternate', 'untrained_bird_model', 'learn_photos', 'learn_pairs', 'learn_to_speak',
            'train_birds']
 
-# %% ../../nbs/lab/18_bird_recipe.ipynb #2d63762c
+# %% ../../nbs/lab/18_bird_recipe.ipynb #91d124ec
 from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
 import torch
 from ..captioner import Captioner
 from ..fgvc import BirdPretraining, ClassPairs
-from ..finetune import Finetuning, Validate
+from ..finetune import Finetuning
 from ..gic import PhotoBatches, bird_grids, photo_negatives
 from ..inputs import whiten
+from .loop import StepBatches, fit
 from .presets import Preset, preset
 from .readers import read_birds_to_words, read_cub, read_nabirds
 from .store import FeatureStore
+from .validate import Validate
 from ..metrics import caption_score
 from ..model import DifferenceModel
 from ..negatives import build_negatives
 from ..pretrain import TaskBatches
-from ..training import PairBatches, TrainConfig, fit
+from ..training import PairBatches, TrainConfig
 from ..vocab import Vocab
 
 # %% ../../nbs/lab/18_bird_recipe.ipynb #f3ef8cc2
@@ -92,8 +94,8 @@ def read_birds(
         labelled = read_nabirds(root / 'nabirds', 'train', on_disk=True)
     return Birds(root, bird_grids(root), train[:annotated], val, test, photos, labelled)
 
-# %% ../../nbs/lab/18_bird_recipe.ipynb #193198b2
-class Alternate(torch.utils.data.IterableDataset):
+# %% ../../nbs/lab/18_bird_recipe.ipynb #a9ad6eae
+class Alternate(StepBatches):
     "Each step is one of `texts` or of `labels`; which one depends only on the seed and the step."
 
     def __init__(
@@ -102,18 +104,14 @@ class Alternate(torch.utils.data.IterableDataset):
         labels: ClassPairs,
         share: float = 3 / 15,  # of the steps that read labels (released settings)
     ):
-        super().__init__()
         self.texts, self.labels, self.share, self.seed = texts, labels, share, texts.seed
         self.batch, self.steps = texts.batch, texts.steps
-        self.start, self.rank, self.world = 0, 0, 1
 
     def at(self, step, rank=0, world=1) -> dict:
         reads_labels = np.random.default_rng([self.seed, 3, step]).random() < self.share
         return (self.labels if reads_labels else self.texts).at(step, rank, world)
 
-    __iter__ = PairBatches.__iter__  # the steps from `start` on, shared among the processes
-
-# %% ../../nbs/lab/18_bird_recipe.ipynb #79547f0e
+# %% ../../nbs/lab/18_bird_recipe.ipynb #6c5e8b9a
 def untrained_bird_model(birds: Birds, vocab: Vocab, p: Preset, seed: int) -> DifferenceModel:
     "An untrained model whose projection is a whitening of the store's cells."
     torch.manual_seed(seed)
