@@ -4,11 +4,16 @@ BIN := .venv/bin
 RUN := PYTHONUNBUFFERED=1 $(BIN)/python
 INSTALLED := .venv/installed
 SEEDS ?= 3
+SEED ?= 0
+FROM ?= runs/demo_$(SEED)
 
-.PHONY: demo test step outputs bench bench-long checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
+.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
 
-demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score
-	$(RUN) -m idc_nb.demo
+demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score; everything goes to runs/demo_SEED
+	$(RUN) -m idc_nb.demo --seed $(SEED)
+
+record: $(INSTALLED)  ## copy a finished demo (FROM=runs/demo_0) into results/, which git keeps
+	$(RUN) -m idc_nb.demo --record $(FROM)
 
 test: $(INSTALLED)  ## style, notebooks and library in step, every notebook runs, pytest
 	$(BIN)/ruff check nbs index.ipynb tests
@@ -16,6 +21,7 @@ test: $(INSTALLED)  ## style, notebooks and library in step, every notebook runs
 	$(RUN) tests/in_step.py
 	$(RUN) -c "from idc_nb.lab.store import lesson_store; lesson_store()"
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --do_print
+	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --path index.ipynb --do_print
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal --durations 10 tests
 
 step: $(INSTALLED)  ## export the library, clean the notebooks, write their links
@@ -30,10 +36,13 @@ bench: $(INSTALLED)  ## time of every part beside a straightforward version -> r
 bench-long: $(INSTALLED)  ## twenty SIGKILLs, memory of a large epoch (20 GB sparse file), the paper's recipe by name -> results/{kills,memory,recipe}.json (minutes)
 	for name in memory recipe kills; do OMP_NUM_THREADS=1 $(RUN) tests/bench/$$name.py || exit 1; done
 
-checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package (hours, resumable)
+real: $(INSTALLED)  ## what the shipped model says of 30 real scenes in ../shared -> results/real_triplets.json (seconds)
+	OMP_NUM_THREADS=1 $(RUN) tests/bench/real_triplets.py
+
+checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package -> results/checkpoint.json (hours, resumable)
 	$(RUN) -m idc_nb.demo --checkpoint
 
-ablation: $(INSTALLED)  ## train and score the six rows of the ablation with SEEDS seeds (hours, resumable)
+ablation: $(INSTALLED)  ## the paper's ablation: six rows, SEEDS seeds each -> results/ablation.json (hours, resumable)
 	$(RUN) -m idc_nb.ablation --seeds $(SEEDS)
 
 expansion: $(INSTALLED)  ## the four rows on what captions and labels of single photos add, SEEDS runs each (minutes a run, resumable)
@@ -49,7 +58,7 @@ lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab index.ipynb
 
 readme: $(INSTALLED)  ## README.md from index.ipynb
-	$(BIN)/jupyter nbconvert --to markdown --output README.md index.ipynb
+	$(RUN) tests/readme.py
 
 clean:  ## remove the environment and everything made
 	rm -rf .venv data runs build *.egg-info

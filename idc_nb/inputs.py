@@ -6,19 +6,19 @@
 __all__ = ['IMG1', 'CELL1', 'IMG2', 'CELL2', 'TEXT_CLS', 'TEXT', 'MAX_POSITIONS', 'ModelConfig', 'paper_config', 'tiny_config',
            'sinusoid', 'ExactLayerNorm', 'layer_norm', 'InputEmbedding', 'whiten']
 
-# %% ../nbs/04_inputs.ipynb #i7c2b14e
+# %% ../nbs/04_inputs.ipynb #c02ee0f0
 import torch
 from dataclasses import dataclass
 from torch import Tensor, nn
 from .vocab import CLS
 from .lab.dropout import Dropout
 
-# %% ../nbs/04_inputs.ipynb #3ab1d163
+# %% ../nbs/04_inputs.ipynb #ca9c8dc7
 @dataclass(frozen=True)
 class ModelConfig:
-    "Sizes of a model."
+    "Sizes of a model. The defaults are the released settings for CLEVR-Change."
 
-    channels: int  # C, numbers per image cell
+    channels: int  # C, numbers of an image cell
     vocab: int  # number of ids, special tokens included
     dim: int = 512  # d, length of every vector
     heads: int = 8  # attention heads; must divide dim
@@ -26,11 +26,11 @@ class ModelConfig:
     single_layers: int = 1  # layers of the single-image encoder
     pair_layers: int = 1  # layers of the pair-image encoder
     cross_layers: int = 3  # layers of the cross-modal transformer (2 on birds)
-    dropout: float = 0.2
-    noise: float = 0.0  # deviation of the noise added to standardised cells in training
+    dropout: float = 0.2  # rate
+    noise: float = 0.0  # deviation of the noise on standardised cells in training
     cells: int = 49  # N, cells of an image
     exact: bool = False  # the released code's LayerNorm and sinusoid
-    matcher: bool = False  # the pair encoder is born as a matcher; never in the paper's settings
+    matcher: bool = False  # the pair encoder starts as a matcher; never in the paper's settings
 
     def __post_init__(self):
         if self.dim % self.heads:
@@ -38,47 +38,56 @@ class ModelConfig:
 
 
 def paper_config(
-    channels=2048, vocab=80
-):  # the published CLEVR-Change size (FACTS: 3 layers, d 512, 8 heads)
+    channels: int = 2048,  # C
+    vocab: int = 80,  # number of ids
+) -> ModelConfig:
+    "The published size."
     return ModelConfig(channels, vocab)
 
 
-def tiny_config(channels, vocab):  # two CPU cores, minutes
-    return ModelConfig(
-        channels, vocab, dim=96, heads=4, ff=192, cross_layers=2, dropout=0.0, matcher=True
-    )
+def tiny_config(
+    channels: int,  # C
+    vocab: int,  # number of ids
+) -> ModelConfig:
+    "A size for two CPU cores and minutes."
+    sizes = dict(dim=96, heads=4, ff=192, cross_layers=2)
+    return ModelConfig(channels, vocab, dropout=0.0, matcher=True, **sizes)
 
-# %% ../nbs/04_inputs.ipynb #4fb723e4
+# %% ../nbs/04_inputs.ipynb #c0df885d
 def sinusoid(
-    n: int,  # positions
-    d: int,  # channels, even
-    exact: bool = False,
+    n: int,  # number of positions
+    d: int,  # number of channels, even
+    exact: bool = False,  # the released code's wavelengths?
 ) -> Tensor:  # (n,d)
-    "Sinusoidal position encodings; `exact` gives the released code's wavelengths."
-    t = torch.arange(n, dtype=torch.float64)[:, None]
-    c = torch.arange(0, d, 2, dtype=torch.float64)  # channel number of the sine
-    sin_power, cos_power = (2 * c, 2 * (c + 1)) if exact else (c, c)
-    p = torch.stack(
-        [torch.sin(t / 10000 ** (sin_power / d)), torch.cos(t / 10000 ** (cos_power / d))], -1
-    )  # (n,d/2,2)
-    return p.flatten(1).float()  # (n,d), sine and cosine in turn
+    "Sinusoidal position encodings."
+    t = torch.arange(n, dtype=torch.float64)[:, None]  # (n,1)
+    channel = torch.arange(0, d, 2, dtype=torch.float64)  # (d/2,), 2i
+    sin_power, cos_power = channel, channel
+    if exact:
+        sin_power, cos_power = 2 * channel, 2 * (channel + 1)
+    sines = torch.sin(t / 10000 ** (sin_power / d))  # (n,d/2)
+    cosines = torch.cos(t / 10000 ** (cos_power / d))
+    return torch.stack([sines, cosines], -1).flatten(1).float()  # (n,d), in turn
 
-# %% ../nbs/04_inputs.ipynb #4f2578ab
+# %% ../nbs/04_inputs.ipynb #c0d80128
 class ExactLayerNorm(nn.LayerNorm):
     "The released code's LayerNorm: unbiased deviation, eps added to it."
 
     def forward(self, x: Tensor) -> Tensor:  # (...,d) -> (...,d)
-        return (
-            self.weight * (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + self.eps)
-            + self.bias
-        )
+        centred = x - x.mean(-1, keepdim=True)
+        return self.weight * centred / (x.std(-1, keepdim=True) + self.eps) + self.bias
 
 
-def layer_norm(d: int, exact: bool = False, eps: float = 1e-6) -> nn.LayerNorm:
+def layer_norm(
+    d: int,  # length of the vectors
+    exact: bool = False,  # the released form?
+    eps: float = 1e-6,  # keeps the division finite
+) -> nn.LayerNorm:
     "The LayerNorm of a model with this setting of `exact`."
-    return (ExactLayerNorm if exact else nn.LayerNorm)(d, eps=eps)
+    kind = ExactLayerNorm if exact else nn.LayerNorm
+    return kind(d, eps=eps)
 
-# %% ../nbs/04_inputs.ipynb #b61114b2
+# %% ../nbs/04_inputs.ipynb #c1405b7a
 IMG1, CELL1, IMG2, CELL2, TEXT_CLS, TEXT = range(1, 7)  # type ids, as in the released code
 MAX_POSITIONS = 200
 
@@ -92,31 +101,31 @@ class InputEmbedding(nn.Module):
         self.type_embedding = nn.Embedding(7, c.dim)
         self.project = nn.Linear(c.channels, c.dim)
         self.norm = layer_norm(c.dim, c.exact, eps=1e-12)
-        self.dropout, self.noise = Dropout(c.dropout), c.noise
+        self.dropout = Dropout(c.dropout)
+        self.noise = c.noise
         self.register_buffer('position', sinusoid(MAX_POSITIONS, c.dim, c.exact), persistent=False)
-        self.register_buffer(
-            'mean', torch.zeros(c.channels)
-        )  # of each channel, see `whiten`; 0 and 1 change nothing
-        self.register_buffer('std', torch.ones(c.channels))
-        nn.init.normal_(
-            self.word_embedding.weight, std=c.dim**-0.5
-        )  # times sqrt(d) this has standard size
-        nn.init.normal_(self.type_embedding.weight, std=0.3)  # as loud as the content
+        self.register_buffer('mean', torch.zeros(c.channels))  # `whiten` sets mean and std;
+        self.register_buffer('std', torch.ones(c.channels))  # 0 and 1 change nothing
+        nn.init.normal_(self.word_embedding.weight, std=c.dim**-0.5)
+        nn.init.normal_(self.type_embedding.weight, std=0.3)
 
     def _finish(self, x, type_id):
         return self.dropout(self.norm(x + self.type_embedding.weight[type_id]))
 
-    def summary(self, type_id: int, batch: int) -> Tensor:  # (B,1,d), one of [IMG1], [IMG2], [CLS]
+    def summary(self, type_id: int, batch: int) -> Tensor:  # type id, B -> (B,1,d)
+        "One of the summary tokens: type id IMG1, IMG2 or TEXT_CLS."
         return self._finish(self.word_embedding.weight[CLS].expand(batch, 1, -1), type_id)
 
-    def standardise(self, grid: Tensor) -> Tensor:
-        return (grid.float() - self.mean) / self.std  # (...,C): what the projection reads
+    def standardise(self, grid: Tensor) -> Tensor:  # (...,C) -> (...,C)
+        "The numbers that the projection reads."
+        return (grid.float() - self.mean) / self.std
 
     def image(
         self,
         grid: Tensor,  # (B,N,C)
         second: bool = False,  # is it the second image?
-    ) -> Tensor:  # (B,1+N,d), the image's summary token first
+    ) -> Tensor:  # (B,1+N,d), the summary token first
+        "An image, its cells in row order."
         x = self.standardise(grid)  # (B,N,C)
         if self.training and self.noise:
             x = x + self.noise * torch.randn_like(x)
@@ -127,35 +136,33 @@ class InputEmbedding(nn.Module):
     def text(
         self,
         ids: Tensor,  # (B,T)
-        positions: 'Tensor|None' = None,  # (T,); None: 0..T-1
+        positions: 'Tensor|None' = None,  # (T,); None: 0 to T-1
     ) -> Tensor:  # (B,T,d), without [CLS]
+        "The words of a caption. A ValueError if a position is too large."
         if positions is None:
             positions = torch.arange(ids.shape[1], device=ids.device)
-        if int(positions.max()) >= MAX_POSITIONS:
-            raise ValueError(
-                f'a caption of {int(positions.max()) + 1} ids: expected at most {MAX_POSITIONS}'
-            )
-        return self._finish(
-            self.word_embedding(ids) * self.word_embedding.embedding_dim**0.5
-            + self.position[positions],
-            TEXT,
-        )
+        length = int(positions.max()) + 1
+        if length > MAX_POSITIONS:
+            raise ValueError(f'a caption of {length} ids: expected at most {MAX_POSITIONS}')
+        words = self.word_embedding(ids) * self.word_embedding.embedding_dim**0.5  # (B,T,d)
+        return self._finish(words + self.position[positions], TEXT)
 
-# %% ../nbs/04_inputs.ipynb #a4ee3e40
+# %% ../nbs/04_inputs.ipynb #cf00cc5b
 @torch.no_grad()
 def whiten(
-    embed: InputEmbedding,
+    embed: InputEmbedding,  # its projection is changed
     cells: Tensor,  # a sample of grid cells, (n,C)
-    components: int = 32,
-    gain: float = 2.0,  # principal components kept; deviation before the sigmoid
+    components: int = 32,  # principal components that are kept
+    gain: float = 2.0,  # deviation of the numbers before the sigmoid
 ):
-    "Start the projection as a whitening of `cells`; also keeps the mean and deviation of each channel."
+    "Start the projection as a whitening of `cells`; keep the mean and deviation of each channel."
     embed.mean.copy_(cells.mean(0))
     embed.std.copy_(cells.std(0) + 1e-6)
-    x = (cells - embed.mean) / embed.std
-    _, s, directions = torch.linalg.svd(x[::5], full_matrices=False)  # (C,C), the largest first
-    d, k = embed.project.out_features, min(components, embed.project.out_features, len(s))
-    white = directions[:k] / s[:k, None] * len(x[::5]) ** 0.5  # (k,C): k numbers of deviation 1
+    some = ((cells - embed.mean) / embed.std)[::5]  # (n/5,C), enough for the directions
+    _, size, direction = torch.linalg.svd(some, full_matrices=False)  # (C,), (C,C), largest first
+    d = embed.project.out_features
+    k = min(components, d, len(size))
+    white = direction[:k] / size[:k, None] * len(some) ** 0.5  # (k,C): k numbers of deviation 1
     spread = torch.linalg.qr(torch.randn(d, d)).Q[:, :k]  # (d,k), orthonormal columns
     embed.project.weight.copy_(gain * (d / k) ** 0.5 * spread @ white)
     embed.project.bias.zero_()

@@ -5,81 +5,111 @@
 # %% auto #0
 __all__ = ['SPECIALS', 'PAD', 'BOS', 'EOS', 'UNK', 'CLS', 'MASK', 'words_of', 'Vocab', 'pad_ids', 'save_vocab', 'load_vocab']
 
-# %% ../nbs/02_vocab.ipynb #b6493c2b
+# %% ../nbs/02_vocab.ipynb #eeff2e97
 import re
 from collections import Counter
 from pathlib import Path
 import torch
 from torch import Tensor
-from .lab.files import read_json
-from .lab.files import write_json
+from .lab.files import read_json, write_json
 
-# %% ../nbs/02_vocab.ipynb #2cc03dcc
+# %% ../nbs/02_vocab.ipynb #c155a51b
 SPECIALS = '<pad>', '<bos>', '<eos>', '<unk>', '<cls>', '<mask>'
 PAD, BOS, EOS, UNK, CLS, MASK = range(6)
 
-
+# %% ../nbs/02_vocab.ipynb #56d8bfba
 def words_of(caption: str) -> list:  # of str
-    "Lower-case whitespace tokens; a full stop at the end of the last word is dropped, one that stands alone is a word."
-    return re.sub(r'(?<=\S)\.$', '', caption.lower()).split()
+    "Lower-case words; a full stop at the end of the last word is dropped."
+    text = re.sub(r'(?<=\S)\.$', '', caption.lower())  # a final dot, unless it stands alone
+    return text.split()
 
-# %% ../nbs/02_vocab.ipynb #6ee8e6f6
+# %% ../nbs/02_vocab.ipynb #c6c9c24d
 class Vocab:
     "Words and their ids, the special tokens first."
 
-    def __init__(self, words):  # without the special tokens, in the order of their ids
+    def __init__(
+        self,
+        words,  # without the special tokens, in the order of their ids
+    ):
         self.words = [*SPECIALS, *words]
-        self.ids = {w: i for i, w in enumerate(self.words)}
+        self.ids = {word: i for i, word in enumerate(self.words)}
         if len(self.ids) < len(self.words):
             raise ValueError('a word stands twice in the vocabulary')
 
     @classmethod
     def build(
-        cls, captions, min_count: int = 1
-    ):  # a Vocab of the words that occur `min_count` times or more, by alphabet
-        counts = Counter(w for c in captions for w in words_of(c))
-        return cls(sorted(w for w, n in counts.items() if n >= min_count))
+        cls,
+        captions,  # of str
+        min_count: int = 1,  # words that occur less often are left out
+    ):  # a Vocab, words in alphabetical order
+        counts = Counter()
+        for caption in captions:
+            counts.update(words_of(caption))
+        return cls(sorted(word for word, n in counts.items() if n >= min_count))
 
     def __len__(self):
         return len(self.words)
 
-    def encode(self, caption: str, max_len: int = 40) -> list:  # of int: BOS, words, EOS
-        "Ids of a caption. Words beyond `max_len - 3` are cut (as in the released code)."
-        return [BOS, *(self.ids.get(w, UNK) for w in words_of(caption)[: max_len - 3]), EOS]
+    def encode(
+        self,
+        caption: str,
+        max_len: int = 40,  # words beyond `max_len - 3` are cut
+    ) -> list:  # of int: BOS, words, EOS
+        "The ids of a caption."
+        words = words_of(caption)[: max_len - 3]
+        return [BOS, *(self.ids.get(word, UNK) for word in words), EOS]
 
-    def decode(self, ids) -> str:  # the words before the first EOS, without special tokens
-        ids = [int(i) for i in ids]
-        if EOS in ids:
-            ids = ids[: ids.index(EOS)]
-        return ' '.join(self.words[i] for i in ids if i == UNK or i >= len(SPECIALS))
+    def decode(
+        self,
+        ids,  # of int
+    ) -> str:  # words with a space between
+        "The words before the first EOS, without special tokens but `<unk>`."
+        words = []
+        for i in map(int, ids):
+            if i == EOS:
+                break
+            if i == UNK or i >= len(SPECIALS):
+                words.append(self.words[i])
+        return ' '.join(words)
 
     def exchange(
-        self, a: str, b: str
-    ) -> Tensor:  # (V,), `exchange(a, b)[ids]` has the two words exchanged
-        table = torch.arange(len(self))
+        self,
+        a: str,  # a word
+        b: str,  # another one
+    ) -> Tensor:  # (V,) int64
+        "`exchange(a, b)[ids]` are ids with the two words exchanged. An unknown word: no change."
+        table = torch.arange(len(self))  # (V,)
         if a in self.ids and b in self.ids:
-            table[[self.ids[a], self.ids[b]]] = table[[self.ids[b], self.ids[a]]]
+            table[self.ids[a]] = self.ids[b]
+            table[self.ids[b]] = self.ids[a]
         return table
 
-# %% ../nbs/02_vocab.ipynb #56a1fd6a
-def pad_ids(rows) -> Tensor:  # (B,T) int64, T = the longest row
+# %% ../nbs/02_vocab.ipynb #e0dbddd5
+def pad_ids(
+    rows,  # lists of ids
+) -> Tensor:  # (B,T) int64, T = the longest row
     "Stack lists of ids, filled up with PAD at the end."
-    T = max(map(len, rows))
-    return torch.tensor([[*r, *[PAD] * (T - len(r))] for r in rows])
+    T = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[PAD] * (T - len(row))] for row in rows])  # (B,T)
 
-# %% ../nbs/02_vocab.ipynb #79e13d78
-def save_vocab(vocab: Vocab, path):
+# %% ../nbs/02_vocab.ipynb #a1a644a9
+def save_vocab(
+    vocab: Vocab,
+    path,  # of the JSON file
+):
     "Write {word: id} as JSON, whole or not at all."
     write_json(path, vocab.ids)
 
 
-def load_vocab(path) -> Vocab:
-    "Read {word: id}, ours or the released dict.json (<PAD>, <BOS> ...). A ValueError says which special token or id is not where it should be."
+def load_vocab(
+    path,  # of the JSON file, ours or the released dict.json (<PAD>, <BOS> ...)
+) -> Vocab:
+    "Read {word: id}. A ValueError says which ids or special tokens are not as expected."
     ids = read_json(path)
     words = sorted(ids, key=ids.get)
-    if [ids[w] for w in words] != list(range(len(words))):
-        raise ValueError(f'{path}: ids are not 0..{len(words) - 1} without gaps')
-    if tuple(w.lower() for w in words[:6]) != SPECIALS:
+    if sorted(ids.values()) != list(range(len(ids))):
+        raise ValueError(f'{path}: ids are not 0..{len(ids) - 1} without gaps')
+    if tuple(word.lower() for word in words[:6]) != SPECIALS:
         raise ValueError(
             f'{path}: expected the special tokens {SPECIALS} as ids 0..5, found {words[:6]}'
         )

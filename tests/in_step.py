@@ -15,8 +15,14 @@ def digests() -> dict:  # {file: its hash}
     return {str(p.relative_to(ROOT)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
+COMMANDS = [
+    [BIN / 'nbdev_export'],
+    [BIN / 'nbdev_clean'],
+    [BIN / 'nbdev_clean', '--fname', 'index.ipynb'],
+    [sys.executable, 'tests/book.py'],
+]
 before = digests()
-for command in [BIN / 'nbdev_export'], [BIN / 'nbdev_clean'], [sys.executable, 'tests/book.py']:
+for command in COMMANDS:
     subprocess.run(command, cwd=ROOT, check=True)
 after = digests()
 changed = sorted(f for f in before.keys() | after.keys() if before.get(f) != after.get(f))

@@ -1,5 +1,10 @@
-"""SIGKILL at random moments: start, kill, start again, until the end is reached; then compare with a run that was left alone."""
+"""SIGKILL at random moments: start, kill, start again, until the end is reached.
 
+Then compare with a run that was left alone.
+"""
+
+import contextlib
+import json
 import os
 import random
 import signal
@@ -7,75 +12,102 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+import numpy as np
+import torch
 
 HERE = Path(__file__).parent
 
 
-def start(what, folder, *more):
-    env = os.environ | dict(
-        OMP_NUM_THREADS='1',
-        PYTHONPATH=os.pathsep.join([str(HERE.parent), str(HERE), os.environ.get('PYTHONPATH', '')]),
-    )
-    return subprocess.Popen(
-        [sys.executable, str(HERE / 'kill_run.py'), what, str(folder), *map(str, more)],
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+class Runner:
+    "Starts runs of kill_run.py, one after the other; ends with the `with`."
 
-
-def whole(what, folder, *more):  # let it end
-    p = start(what, folder, *more)
-    said = p.communicate(timeout=1800)[0]
-    assert p.returncode == 0, said[-3000:]
-
-
-def killed(what, folder, kills, ticks, seed, *more):
-    "Kill `kills` times, each a random moment after one of the first `ticks` steps, then let it end. -> kills that hit a running process"
-    rng, hit = random.Random(seed), 0
-    for _ in range(kills):
-        p, left, clock, step = start(what, folder, *more), rng.randrange(ticks), time.time(), 0.1
-        for line in p.stdout:
-            if line == 'tick\n':
-                if left == 0:
-                    break
-                left, step, clock = left - 1, time.time() - clock, time.time()
-        time.sleep(rng.random() * min(step, 2))
-        p.send_signal(signal.SIGKILL)
-        rest = p.communicate()[0]
-        hit += p.returncode == -9
-        assert p.returncode in (0, -9), rest[-3000:]
-    whole(what, folder, *more)
-    return hit
-
-
-def assert_same(what, alone, hit):  # AssertionError where they differ
-    import json
-    import numpy as np
-    import torch
-
-    if what == 'train':
-        a, b = (torch.load(f / 'run' / 'last.ckpt', weights_only=True) for f in (alone, hit))
-        assert a['global_step'] == b['global_step']
-        for k in a['state_dict']:
-            assert torch.equal(a['state_dict'][k], b['state_dict'][k]), k
-        assert str(a['optimizer_states']) == str(b['optimizer_states'])
-        assert a['callbacks'] == b['callbacks']
-        best = [torch.load(f / 'run' / 'best.ckpt', weights_only=True) for f in (alone, hit)]
-        assert (
-            best[0]['global_step'] == best[1]['global_step']
-            and best[0]['score'] == best[1]['score']
+    def __enter__(self):
+        path = [str(HERE.parent), str(HERE), os.environ.get('PYTHONPATH', '')]
+        self.process = subprocess.Popen(
+            [sys.executable, HERE / 'kill_run.py'],
+            env=os.environ | dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(path)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
-        for k in best[0]['state_dict']:
-            assert torch.equal(best[0]['state_dict'][k], best[1]['state_dict'][k]), k
-        assert not list((hit / 'run').glob('*.part')), 'half a file was left behind'
-    else:
-        for f in (alone, hit):
-            assert sorted(p.name for p in (f / 'store').iterdir()) == ['grids.npy', 'index.json']
-        assert np.array_equal(
-            np.load(alone / 'store' / 'grids.npy'), np.load(hit / 'store' / 'grids.npy')
-        )
-        assert json.loads((alone / 'store/index.json').read_text()) == json.loads(
-            (hit / 'store/index.json').read_text()
-        )
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def start(self, *run):
+        self.printed = []
+        self.process.stdin.write(' '.join(map(str, run)) + '\n')
+        self.process.stdin.flush()
+        self.pid = int(self.wait_for('pid').split()[1])
+
+    def wait_for(self, *words) -> str:  # the next line that begins with one of them
+        for line in self.process.stdout:
+            self.printed.append(line)
+            if line.startswith(words):
+                return line
+        raise AssertionError(''.join(self.printed)[-3000:])
+
+    def end(self) -> int:  # exit code of the run
+        return int(self.wait_for('ended').split()[1])
+
+    def whole(self, *run):  # let it end
+        self.start(*run)
+        assert self.end() == 0, ''.join(self.printed)[-3000:]
+
+    def kill_at(self, rng, ticks) -> int:  # exit code of a run that is killed, if it still runs
+        seconds, last = 0.1, time.time()  # of a step; when the last one began
+        for _ in range(1 + rng.randrange(ticks)):
+            line = self.wait_for('tick', 'ended')
+            if line.startswith('ended'):
+                return int(line.split()[1])
+            seconds, last = time.time() - last, time.time()
+        time.sleep(rng.random() * min(seconds, 2))
+        with contextlib.suppress(ProcessLookupError):  # it may have ended
+            os.kill(self.pid, signal.SIGKILL)
+        return self.end()
+
+    def killed(self, *run, kills, ticks, seed) -> int:  # how many kills hit a running process
+        """Kill `kills` times, each at a random moment after one of the first `ticks` steps, then
+        let it end."""
+        rng = random.Random(seed)
+        codes = []
+        for _ in range(kills):
+            self.start(*run)
+            codes.append(self.kill_at(rng, ticks))
+            assert codes[-1] in (0, -9), ''.join(self.printed)[-3000:]
+        self.whole(*run)
+        return codes.count(-9)
+
+
+def assert_same_weights(a, b):
+    assert a['global_step'] == b['global_step']
+    assert a['state_dict'].keys() == b['state_dict'].keys()
+    for name, weight in a['state_dict'].items():
+        assert torch.equal(weight, b['state_dict'][name]), name
+
+
+def assert_same_training(alone, hit):
+    a, b = (torch.load(f / 'run/last.ckpt', weights_only=True) for f in (alone, hit))
+    assert_same_weights(a, b)
+    assert str(a['optimizer_states']) == str(b['optimizer_states'])
+    assert a['callbacks'] == b['callbacks']
+    a, b = (torch.load(f / 'run/best.ckpt', weights_only=True) for f in (alone, hit))
+    assert_same_weights(a, b)
+    assert a['score'] == b['score']
+    assert not list((hit / 'run').glob('*.part')), 'half a file was left behind'
+
+
+def assert_same_features(alone, hit):
+    for folder in (alone, hit):
+        names = sorted(p.name for p in (folder / 'store').iterdir())
+        assert names == ['grids.npy', 'index.json']
+    a, b = (np.load(f / 'store/grids.npy') for f in (alone, hit))
+    assert np.array_equal(a, b)
+    a, b = (json.loads((f / 'store/index.json').read_text()) for f in (alone, hit))
+    assert a == b
+
+
+ASSERT_SAME = dict(train=assert_same_training, features=assert_same_features)

@@ -4,7 +4,7 @@ import re
 import pytest
 from book import BOOK, NBS, PART_I, TOOLS, cells, imports, links, module, place
 
-HOME = {module(stem): stem for stem in BOOK}
+HOME = {module(stem): stem for stem in BOOK if module(stem)}  # a study may export nothing
 LESSON = re.compile(r'`((?:lab/|world/)?\d\d_\w+)`')
 
 
@@ -17,7 +17,7 @@ def prose(stem):
 
 
 def test_one_module_a_lesson():
-    assert None not in HOME and len(HOME) == len(BOOK)
+    assert len(HOME) == len([stem for stem in BOOK if module(stem)])
     for stem in PART_I:
         assert module(stem) == stem[3:], f'{stem} exports {module(stem)}'
 

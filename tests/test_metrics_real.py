@@ -1,11 +1,14 @@
-"""Our scores against numbers of the authors' released code, kept outside the repository; skipped where they are missing."""
+"""Our scores beside numbers of the authors' released code.
+
+The numbers lie outside the repository; the tests are skipped where they are missing.
+"""
 
 import json
 from pathlib import Path
 import pytest
 from idc_nb.metrics import counted, score
 
-FIXTURE = Path(__file__).resolve().parents[2] / 'shared' / 'fixtures' / 'metrics.json'
+FIXTURE = Path(__file__).parents[2] / 'shared' / 'fixtures' / 'metrics.json'
 pytestmark = pytest.mark.skipif(not FIXTURE.exists(), reason='no ../shared/fixtures/metrics.json')
 OUR_NAME = dict(
     Bleu_1='BLEU-1',

@@ -1,9 +1,12 @@
 """`import idc_nb` is pure, each module imports alone, and the command line speaks."""
 
+import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
 import pytest
+from idc_nb import MOVED
 
 ROOT = Path(__file__).parents[1]
 FILES = [p for p in (ROOT / 'idc_nb').rglob('*.py') if not p.name.startswith('_')]
@@ -50,7 +53,43 @@ def test_each_module_imports_alone():
     assert run(IMPORT_ALONE, *MODULES) == ''
 
 
+@pytest.mark.parametrize('old', MOVED)
+def test_a_module_that_moved_says_where_it_is(old):
+    new = MOVED[old].split()[0]
+    assert new in MODULES, f'{old} points to {new}, which is not there'
+    for code in (f'import {old}', f'from {old} import anything'):
+        with pytest.raises(ImportError) as e:
+            exec(code)
+        assert str(e.value) == f'{old} is now {MOVED[old]}'
+    with pytest.raises(ImportError, match=f'is now {new}'):
+        exec(f'from idc_nb import {old.partition(".")[2]}')
+
+
+def test_a_module_that_never_was_is_not_found():
+    for code in ('import idc_nb.nothing', 'from idc_nb import nothing'):
+        with pytest.raises(ImportError) as e:
+            exec(code)
+        assert 'is now' not in str(e.value)
+
+
+def test_the_changelog_tells_every_moved_module():
+    text = (ROOT / 'CHANGELOG.md').read_text(encoding='utf-8')
+    for old in MOVED:
+        assert f'`{old}`' in text, f'CHANGELOG.md does not say where {old} went'
+
+
+def test_the_changelog_points_to_names_that_are_there():
+    text = (ROOT / 'CHANGELOG.md').read_text(encoding='utf-8')
+    table = text.partition('### What has moved')[2].partition('###')[0]
+    rows = re.findall(r'^\| (`idc_nb.*) \| `(idc_nb\.[\w.]+)`(.*) \|$', table, flags=re.M)
+    assert len(rows) > 10
+    for old, new, names in rows:
+        module = importlib.import_module(new)
+        for name in re.findall(r'`(\w+)[`(]', names or old.partition(':')[2]):
+            assert hasattr(module, name), f'CHANGELOG.md: {new} has no {name}'
+
+
 def test_demo_help():
     command = [sys.executable, '-m', 'idc_nb.demo', '--help']
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and '--checkpoint' in done.stdout
+    assert done.returncode == 0 and '--checkpoint' in done.stdout and '--record' in done.stdout

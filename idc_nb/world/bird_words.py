@@ -6,9 +6,9 @@
 __all__ = ['ADJECTIVES', 'MARK_NOUNS', 'COMPARATIVES', 'BIRD_WORDS', 'SELECTIONS', 'CUB_SPECIES', 'NAB_SPECIES', 'SETS', 'HOST',
            'TSV_COLUMNS', 'Claim', 'BirdVerdict', 'judge_claims', 'phrase', 'write_bird_captions', 'write_comparisons',
            'sample_pair', 'cub_class', 'nab_classes', 'make_bird_record', 'assemble_birds', 'make_mini_birds',
-           'read_truth']
+           'read_truth', 'species_of', 'lesson_birds']
 
-# %% ../../nbs/world/05_bird_words.ipynb #79593db4
+# %% ../../nbs/world/05_bird_words.ipynb #f6a881ed
 import json, os, re, shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -17,198 +17,170 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
-from idc_nb.world.birds import (
-    PLUMAGE_COLORS,
-    PARTS,
-    SPECIES,
-    Bird,
-    Species,
-    brightness,
-    differ,
-    draw,
-    pick_value,
-    sample_pose,
-)
+from ..lab.files import project_data, write_json, write_whole
+from .birds import PARTS, PLUMAGE_COLORS, SPECIES, Bird, Species
+from .birds import brightness, differ, draw, pick_value, sample_pose
 from .mini import split_of
-from ..lab.files import write_json, write_whole
 
-# %% ../../nbs/world/05_bird_words.ipynb #d2b58b58
-_named = lambda attribute, **words: {
-    w: (attribute, v) for v, ws in words.items() for w in ws.split()
-}
-_colored = lambda attribute: (
-    {c: (attribute, c) for c in PLUMAGE_COLORS} | {'grey': (attribute, 'gray')}
-)
-_breast = _colored('breast') | _named(
-    'breast_mark', spots='spotted', streaks='streaked', band='banded', plain='plain'
-)
-_wings = _colored('wing') | _named(
-    'wing_mark', bars='barred', spots='spotted', tips='dark-tipped', plain='plain'
-)
-_beak = _colored('beak_color') | _named(
-    'beak', short='short', thick='thick', long='long', hooked='hooked', curved='curved'
-)
+# %% ../../nbs/world/05_bird_words.ipynb #002c4882
+def _means(attribute, **words):  # value='adjectives' -> {adjective: (attribute, value)}
+    table = {}
+    for value, adjectives in words.items():
+        for adjective in adjectives.split():
+            table[adjective] = attribute, value
+    return table
+
+
+def _colored(attribute):  # each colour means itself
+    return {color: (attribute, color) for color in PLUMAGE_COLORS} | {'grey': (attribute, 'gray')}
+
+
+_BEAKS = dict(short='short', thick='thick', long='long', hooked='hooked', curved='curved')
+_TAILS = dict(short='short', long='long', forked='forked', fanned='fanned fan-shaped')
+_BREASTS = dict(spots='spotted', streaks='streaked', band='banded', plain='plain')
+_WINGS = dict(bars='barred', spots='spotted', tips='dark-tipped', plain='plain')
+_SIZES = dict(small='small', medium='medium-sized medium', large='large big')
+_SHAPES = dict(slender='slender slim', round='round plump')
+_MARKS = 'cap', 'mask', 'eyebrow', 'throat', 'cheek'  # marks of the head
+_breast = _colored('breast') | _means('breast_mark', **_BREASTS)
+_beak = _colored('beak_color') | _means('beak', **_BEAKS)
+
+# %% ../../nbs/world/05_bird_words.ipynb #b982ff04
 #: Noun -> {adjective: (attribute, value)}.
 ADJECTIVES = dict(
-    bird={
-        **_named('size', small='small', medium='medium-sized medium', large='large big'),
-        **_named('shape', slender='slender slim', round='round plump'),
-    },
-    body=_named('shape', slender='slender slim', round='round plump'),
+    bird=_means('size', **_SIZES) | _means('shape', **_SHAPES),
+    body=_means('shape', **_SHAPES),
     neck={'long': ('shape', 'long-necked')},
-    head=_colored('head') | _named('shape', **{'big-headed': 'big large'}),
+    head=_colored('head') | _means('shape', **{'big-headed': 'big large'}),
     beak=_beak,
     bill=_beak,
     breast=_breast,
     chest=_breast,
-    crest=_named('crest', pointed='pointed', tufted='tufted'),
+    crest=_means('crest', pointed='pointed', tufted='tufted'),
     belly=_colored('belly'),
-    wings=_wings,
+    wings=_colored('wing') | _means('wing_mark', **_WINGS),
     back=_colored('wing'),
-    tail=_named('tail', short='short', long='long', forked='forked', fanned='fanned fan-shaped'),
-    legs=_colored('leg_color') | _named('legs', short='short', long='long'),
-    **{w: _colored('mark_color') for w in ('cap', 'mask', 'eyebrow', 'throat', 'cheek')},
+    tail=_means('tail', **_TAILS),
+    legs=_colored('leg_color') | _means('legs', short='short', long='long'),
 )
-#: Marks with a noun of their own: noun -> {where: (attribute, value)}; the first place is meant where none is said.
-MARK_NOUNS = {
-    **{w: {'head': ('head_mark', w)} for w in ('cap', 'mask', 'eyebrow', 'throat', 'cheek')},
-    'spots': {'breast': ('breast_mark', 'spots'), 'wings': ('wing_mark', 'spots')},
-    'streaks': {'breast': ('breast_mark', 'streaks')},
-    'band': {'breast': ('breast_mark', 'band')},
-    'bars': {'wings': ('wing_mark', 'bars')},
-    'tips': {'wings': ('wing_mark', 'tips')},
-}
+ADJECTIVES |= {mark: _colored('mark_color') for mark in _MARKS}
 
-# %% ../../nbs/world/05_bird_words.ipynb #4adc2594
-_light = {c: int(brightness(v) // 60) for c, v in PLUMAGE_COLORS.items()}
-_dark = {c: -v for c, v in _light.items()}
-_length_ranks = dict(
+# %% ../../nbs/world/05_bird_words.ipynb #a5251539
+#: Mark that is a noun -> {where: (attribute, value)}; the first place counts if none is said.
+MARK_NOUNS = {mark: {'head': ('head_mark', mark)} for mark in _MARKS}
+MARK_NOUNS |= dict(
+    spots={'breast': ('breast_mark', 'spots'), 'wings': ('wing_mark', 'spots')},
+    streaks={'breast': ('breast_mark', 'streaks')},
+    band={'breast': ('breast_mark', 'band')},
+    bars={'wings': ('wing_mark', 'bars')},
+    tips={'wings': ('wing_mark', 'tips')},
+)
+
+# %% ../../nbs/world/05_bird_words.ipynb #4b264b94
+def _reversed(ranks):
+    return {value: -rank for value, rank in ranks.items()}
+
+
+_size = dict(small=0, medium=1, large=2)
+_light = {color: int(brightness(rgb) // 60) for color, rgb in PLUMAGE_COLORS.items()}
+_dark = _reversed(_light)
+_longer = dict(
     tail=('tail', dict(short=0, fanned=1, forked=2, long=2)),
     legs=('legs', dict(short=0, long=1)),
     beak=('beak', dict(short=0, thick=0, hooked=0, curved=1, long=1)),
 )
-_shortness_ranks = {
-    noun: (a, {v: -r for v, r in ranks.items()}) for noun, (a, ranks) in _length_ranks.items()
-}
-_size = dict(small=0, medium=1, large=2)
-#: Comparative -> {noun: (attribute, {value: rank})}; the subject ranks higher.
+_shorter = {noun: (attribute, _reversed(ranks)) for noun, (attribute, ranks) in _longer.items()}
+_one_color = dict(breast='breast', belly='belly', wings='wing', head='head')  # noun -> attribute
+
+#: Comparative -> {noun: (attribute, {value: rank})}; the subject has the higher rank.
 COMPARATIVES = dict(
     larger={'bird': ('size', _size)},
-    smaller={'bird': ('size', {v: -r for v, r in _size.items()})},
-    longer=_length_ranks,
-    shorter=_shortness_ranks,
-    darker={
-        n: (a, _dark)
-        for n, a in (('breast', 'breast'), ('belly', 'belly'), ('wings', 'wing'), ('head', 'head'))
-    },
-    lighter={
-        n: (a, _light)
-        for n, a in (('breast', 'breast'), ('belly', 'belly'), ('wings', 'wing'), ('head', 'head'))
-    },
+    smaller={'bird': ('size', _reversed(_size))},
+    longer=_longer,
+    shorter=_shorter,
+    darker={noun: (attribute, _dark) for noun, attribute in _one_color.items()},
+    lighter={noun: (attribute, _light) for noun, attribute in _one_color.items()},
 )
 COMPARATIVES |= dict(bigger=COMPARATIVES['larger'], paler=COMPARATIVES['lighter'])
 
-# %% ../../nbs/world/05_bird_words.ipynb #59a305c8
+# %% ../../nbs/world/05_bird_words.ipynb #56f274f4
 @dataclass(frozen=True)
 class Claim:
     "One thing that a text says."
 
     who: tuple  # of indices into the birds
-    attribute: str  # one of `birds.VALUES`, or a noun with `means` 'same'
+    attribute: str  # one of `birds.VALUES`; for `means` 'same' a part, or 'bird'
     means: str  # 'is', 'not', 'more' or 'same'
     value: object  # the value said; ranks of the values for 'more'; None for 'same'
 
     def holds(self, birds) -> bool:  # birds: of `Species`
         "Is it true?"
         if self.means == 'same':
-            return (
-                not differ(*birds)
-                if self.attribute == 'bird'
-                else all(len({getattr(b, a) for b in birds}) == 1 for a in PARTS[self.attribute])
-            )
+            parts = differ(*birds)
+            return not parts if self.attribute == 'bird' else self.attribute not in parts
         values = [getattr(birds[i], self.attribute) for i in self.who]
         if self.means == 'more':
-            return (
-                self.value[values[0]] > self.value[getattr(birds[1 - self.who[0]], self.attribute)]
-            )
-        return all((v == self.value) == (self.means == 'is') for v in values)
+            other = getattr(birds[1 - self.who[0]], self.attribute)
+            return self.value[values[0]] > self.value[other]
+        return all((value == self.value) == (self.means == 'is') for value in values)
 
-# %% ../../nbs/world/05_bird_words.ipynb #a2a495b0
+# %% ../../nbs/world/05_bird_words.ipynb #418665e2
 _cuts = re.compile(r'[.,;:!]|\b(?:and|while|whereas|but|with)\b|(?<=\bbird) has\b')
+_than_other = re.compile(r'\b(?:than|compared to)\s+animal[12]\b')
 _subjects = dict(animal1=(0,), animal2=(1,), both=(0, 1), they=(0, 1), animals=(0, 1), birds=(0, 1))
 _fillers = frozenset(
-    "a an the has have is are also it its 's this that on across of in two which more much patch wing animal look looks dark no than same there difference visible".split()
+    "a an the has have is are also it its 's this that on across of in two which more much "
+    "patch wing animal look looks dark no than same there difference visible".split()
 )
 
+# %% ../../nbs/world/05_bird_words.ipynb #c8973e89
+def _name_mark(mark, place, who, means):  # 'white spots on its wings', 'a black cap'
+    places = MARK_NOUNS[mark]
+    attribute, value = places.get(place, next(iter(places.values())))
+    return Claim(who, attribute, means, value)
 
-def _claims(words, who, noun, n):  # of one piece; None if it is not understood
+
+def _compared(word, place, who, n):  # 'a longer tail'; None where it does not compare
+    place = dict(bill='beak', chest='breast').get(place, place)
+    order = COMPARATIVES.get(word, {}).get(place)
+    if order and len(who) == 1 and n == 2:
+        attribute, ranks = order
+        return Claim(who, attribute, 'more', ranks)
+
+
+def _described(word, noun, who, means):  # 'a long tail'; None where the word is unknown
+    if word in ADJECTIVES[noun]:
+        attribute, value = ADJECTIVES[noun][word]
+        return Claim(who, attribute, means, value)
+
+# %% ../../nbs/world/05_bird_words.ipynb #8617a2ca
+def _claims(words, who, noun, n):  # of one piece, on n birds; None: it is not understood
     nouns = [w for w in words if w in ADJECTIVES or w in MARK_NOUNS]
-    rest = [w for w in words if w not in nouns and w not in _fillers and w not in _subjects]
-    mark, place = (
-        next((w for w in nouns if w in MARK_NOUNS), None),
-        next((w for w in nouns if w not in MARK_NOUNS), noun),
-    )
+    rest = [w for w in words if w not in {*nouns, *_fillers, *_subjects}]
+    mark = next((w for w in nouns if w in MARK_NOUNS), None)
+    place = next((w for w in nouns if w not in MARK_NOUNS), noun)
     if 'same' in words or 'difference' in words:
-        return (
-            [Claim(who, place, 'same', None)]
-            if n == 2 and not rest and place in {'bird', *PARTS}
-            else None
-        )
+        understood = n == 2 and not rest and place in {'bird', *PARTS}
+        return [Claim(who, place, 'same', None)] if understood else None
     means, claims = 'not' if 'no' in words else 'is', []
-    if mark:  # 'white spots on its wings', 'a black cap'; the colour of spots, bars and the like is not judged
+    if mark:
         place = dict(chest='breast', back='wings').get(place, place)
-        claims.append(
-            Claim(
-                who,
-                *_order(MARK_NOUNS[mark].get(place, next(iter(MARK_NOUNS[mark].values()))), means),
-            )
-        )
-        if mark not in ADJECTIVES:
-            return claims if all(w in PLUMAGE_COLORS for w in rest) else None
+        claims.append(_name_mark(mark, place, who, means))
     elif 'crest' in nouns:
-        claims.append(Claim(who, *_order(('crest', 'none'), 'is' if means == 'not' else 'not')))
-    for w in rest:
-        if (
-            w in COMPARATIVES
-            and len(who) == 1
-            and n == 2
-            and (c := COMPARATIVES[w].get(dict(bill='beak', chest='breast').get(place, place)))
-        ):
-            claims.append(Claim(who, c[0], 'more', c[1]))
-        elif w in ADJECTIVES[mark or place]:
-            claims.append(Claim(who, *_order(ADJECTIVES[mark or place][w], means)))
-        else:
-            return None
-    return claims
+        claims.append(Claim(who, 'crest', 'is' if means == 'not' else 'not', 'none'))
+    if mark and mark not in ADJECTIVES:
+        return claims if all(w in PLUMAGE_COLORS for w in rest) else None
+    for word in rest:
+        claim = _compared(word, place, who, n)
+        claims.append(claim or _described(word, mark or place, who, means))
+    return None if None in claims else claims
 
-
-def _order(meaning, means):
-    return meaning[0], means, meaning[1]
-
-# %% ../../nbs/world/05_bird_words.ipynb #120e1e65
-#: Every word that the judge knows, sorted.
-BIRD_WORDS = tuple(
-    sorted(
-        {
-            *ADJECTIVES,
-            *MARK_NOUNS,
-            *COMPARATIVES,
-            *_subjects,
-            *_fillers,
-            *(w for table in ADJECTIVES.values() for w in table),
-            'and',
-            'while',
-            'whereas',
-            'but',
-            'with',
-        }
-    )
-)
-
-
+# %% ../../nbs/world/05_bird_words.ipynb #6d65d408
 @dataclass(frozen=True)
 class BirdVerdict:
-    "What a text claims and how much of it is true. Counts as true if it claims something, all holds and all was understood."
+    """What a text claims and how much of it is true.
+
+    It counts as true if it claims something, all claims hold, and everything was understood."""
 
     right: tuple  # of `Claim`
     wrong: tuple  # of `Claim`
@@ -222,34 +194,45 @@ class BirdVerdict:
         total = len(self.right) + len(self.wrong) + len(self.unread)
         return len(self.right) / total if total else 0.0
 
+# %% ../../nbs/world/05_bird_words.ipynb #d51d4957
+def _subject(words, who, noun):  # of whom and of what does a piece speak?
+    for w in words:
+        if w in _subjects or w == 'bird':
+            who = _subjects.get(w, (0,))
+            noun = noun if "'s" in words else 'bird'
+    return who, noun
+
 
 def judge_claims(
-    text: str, *birds: Species
-) -> BirdVerdict:  # one bird or two; never raises, whatever the string
+    text: str,  # any string; it never raises
+    *birds: Species,  # one bird or two
+) -> BirdVerdict:
     "Judge a caption of a bird, or a paragraph on two, claim by claim."
     text = re.sub(r'\banimal\s+([12])\b', r'animal\1', text.lower())
     text = re.sub(r"\s*['’]\s*s\b", " 's ", text)  # also where the text was cut into tokens
     who, noun, claims, unread = tuple(range(len(birds))), 'bird', [], []
     for piece in _cuts.split(text):
-        words = re.sub(r'\b(?:than|compared to)\s+animal[12]\b', ' ', piece).split()
-        for w in words:
-            if w in _subjects or w == 'bird':
-                who = _subjects.get(w, (0,))
-                noun = noun if "'s" in words else 'bird'
-        new = _claims(words, who, noun, len(birds)) if max(who, default=9) < len(birds) else None
+        words = _than_other.sub(' ', piece).split()
+        who, noun = _subject(words, who, noun)
+        exist = who and max(who) < len(birds)  # is there such a bird?
+        new = _claims(words, who, noun, len(birds)) if exist else None
         if new is None:
             unread.append(piece.strip())
         else:
             claims += new
         noun = next((w for w in words if w in ADJECTIVES and w not in MARK_NOUNS), noun)
-    hold = [c.holds(birds) for c in claims]
-    return BirdVerdict(
-        tuple(c for c, h in zip(claims, hold) if h),
-        tuple(c for c, h in zip(claims, hold) if not h),
-        tuple(unread),
-    )
+    right = tuple(c for c in claims if c.holds(birds))
+    wrong = tuple(c for c in claims if not c.holds(birds))
+    return BirdVerdict(right, wrong, tuple(unread))
 
-# %% ../../nbs/world/05_bird_words.ipynb #40998150
+# %% ../../nbs/world/05_bird_words.ipynb #eb5cf640
+_joints = 'and', 'while', 'whereas', 'but', 'with'
+_adjectives = {word for table in ADJECTIVES.values() for word in table}
+_known = {*ADJECTIVES, *MARK_NOUNS, *COMPARATIVES, *_subjects, *_fillers, *_adjectives, *_joints}
+#: Every word that the judge knows, sorted.
+BIRD_WORDS = tuple(sorted(_known))
+
+# %% ../../nbs/world/05_bird_words.ipynb #ea143cfd
 _nouns = dict(
     beak=('beak', 'bill'),
     tail=('tail',),
@@ -259,16 +242,8 @@ _nouns = dict(
     wings=('wings',),
     legs=('legs',),
 )
-_patterned = dict(
-    spots='spotted', streaks='streaked', band='banded', bars='barred', tips='dark-tipped'
-)
 _plural = 'wings', 'legs'
-
-
-def _a(words, plural=False):  # with its article
-    return words if plural else ('an ' if words[0] in 'aeiou' else 'a ') + words
-
-
+#: Part -> attributes of its form, its colour and its mark; None where it has none.
 _fields = dict(
     beak=('beak', 'beak_color', None),
     legs=('legs', 'leg_color', None),
@@ -276,308 +251,379 @@ _fields = dict(
     belly=(None, 'belly', None),
     breast=(None, 'breast', 'breast_mark'),
     wings=(None, 'wing', 'wing_mark'),
-)  # part -> form, colour, mark
+)
+#: Mark -> how it is said before the noun, and after it.
+_patterns = dict(
+    spots=('spotted', ' with spots'),
+    streaks=('streaked', ' with streaks'),
+    band=('banded', ' with a band'),
+    bars=('barred', ' with bars'),
+    tips=('dark-tipped', ' with dark tips'),
+)
+_bodies = {
+    'slender': 'a slender body',
+    'round': 'a round body',
+    'long-necked': 'a long neck',
+    'big-headed': 'a big head',
+}
+
+# %% ../../nbs/world/05_bird_words.ipynb #9f596035
+def _a(words, plural=False):  # with its article
+    if plural:
+        return words
+    return ('an ' if words[0] in 'aeiou' else 'a ') + words
 
 
-def _say_head(s, said, must):  # 'a red head', 'a black cap', 'a red head with a black cap'
-    mark = (
-        s.head_mark != 'plain'
-        and (said('head_mark') or said('mark_color'))
-        and _a(f'{s.mark_color} {s.head_mark}' + ' patch' * (s.head_mark in ('throat', 'cheek')))
-    )
-    if mark and not said('head'):
-        return mark
-    return _a(s.head + ' head') + (f' with {mark}' if mark else '')
+def _say_head(s, said):  # 'a red head', 'a black cap', 'a red head with a black cap'
+    head = _a(f'{s.head} head')
+    if s.head_mark == 'plain' or not (said('head_mark') or said('mark_color')):
+        return head
+    mark = _a(f'{s.mark_color} {s.head_mark}')
+    if s.head_mark in ('throat', 'cheek'):
+        mark += ' patch'
+    return f'{head} with {mark}' if said('head') else mark
 
 
-def phrase(s: Species, part: str, rng, must=()) -> str:  # what follows 'has'
-    "Any part but the size in words; `must`: attributes that have to be said."
-    said = lambda a: a in must or rng.random() < 0.5
+def _say_crest(s, said):  # 'no crest', 'a crest', 'a tufted crest'
+    if s.crest == 'none':
+        return 'no crest'
+    return _a(f'{s.crest} crest' if said('crest') else 'crest')
+
+
+def _say_mark(mark, must, rng):  # words before the noun, words after it
+    if mark == 'plain':
+        return (['plain'] if must else []), ''
+    before, after = _patterns[mark]
+    return ([before], '') if rng.random() < 0.5 else ([], after)
+
+# %% ../../nbs/world/05_bird_words.ipynb #c78eb6e1
+def phrase(
+    s: Species,
+    part: str,  # any part but the size
+    rng,  # NumPy `Generator`
+    must=(),  # attributes that have to be said
+) -> str:  # what follows 'has'
+    "A part of a bird in words."
+
+    def said(attribute):
+        return attribute in must or rng.random() < 0.5
+
     if part == 'body':
-        return {'long-necked': 'a long neck', 'big-headed': 'a big head'}.get(
-            s.shape, f'a {s.shape} body'
-        )
+        return _bodies[s.shape]
     if part == 'crest':
-        return 'no crest' if s.crest == 'none' else _a(f'{s.crest} ' * said('crest') + 'crest')
+        return _say_crest(s, said)
     if part == 'head':
-        return _say_head(s, said, must)
+        return _say_head(s, said)
     form, color, mark = _fields[part]
-    words, end, pattern = [], '', getattr(s, mark) if mark else ''
+    words, after = [], ''
     if form and (said(form) or not color):
         words.append(getattr(s, form))
     if color and (said(color) or not words):
         words.append(getattr(s, color))
     if mark and said(mark):
-        if pattern == 'plain':
-            words[:0] = ['plain'] * (mark in must)
-        elif rng.random() < 0.5:
-            words.insert(0, _patterned[pattern])
-        else:
-            end = dict(band=' with a band', tips=' with dark tips').get(pattern, f' with {pattern}')
-    return _a(' '.join([*words, pick_value(_nouns[part], rng)]), part in _plural) + end
+        before, after = _say_mark(getattr(s, mark), mark in must, rng)
+        words = before + words
+    noun = pick_value(_nouns[part], rng)
+    return _a(' '.join([*words, noun]), part in _plural) + after
 
-# %% ../../nbs/world/05_bird_words.ipynb #906a53ac
-def _listed(items):
-    return items[0] if len(items) == 1 else ', '.join(items[:-1]) + ' and ' + items[-1]
+# %% ../../nbs/world/05_bird_words.ipynb #b02b66b4
+def _listed(items):  # 'a, b and c'
+    if len(items) == 1:
+        return items[0]
+    return ', '.join(items[:-1]) + ' and ' + items[-1]
 
 
-def write_bird_captions(s: Species, rng, n: int = 10) -> list:  # of `n` captions, all different
-    "Captions of one bird."
-    said, size = [], dict(medium='medium-sized').get(s.size, s.size)
-    while len(said) < n:
-        parts = rng.choice(
-            [p for p in PARTS if p != 'size'], int(rng.integers(2, 5)), replace=False
-        )
-        what = _listed([phrase(s, p, rng) for p in parts])
-        start = pick_value(
-            (
-                'this bird has ',
-                'the bird has ',
-                f'this is a {size} bird with ',
-                f'a {size} bird with ',
-                f'this {size} bird has ',
-            ),
-            rng,
-        )
-        if (text := start + what + '.') not in said:
-            said.append(text)
-    return said
+def _adjective_of_size(s):
+    return 'medium-sized' if s.size == 'medium' else s.size
 
-# %% ../../nbs/world/05_bird_words.ipynb #103c9fa5
-def _contrast(a, b, part, rng):  # one or two sentences on a part in which they differ
-    must = [x for x in PARTS[part] if getattr(a, x) != getattr(b, x)]
-    birds = [(1, a, b), (2, b, a)][:: pick_value((1, -1), rng)]
-    (i, s, t), (j, *_) = birds
-    if part == 'size':
-        more = (
-            'larger'
-            if ('small', 'medium', 'large').index(s.size)
-            > ('small', 'medium', 'large').index(t.size)
-            else 'smaller'
-        )
-        size = lambda x: dict(medium='medium-sized').get(x.size, x.size)
-        return pick_value(
-            (
-                f'Animal {i} is {more} than Animal {j}.',
-                f'Animal {i} is {more}.',
-                f'Animal {i} is {size(s)} while Animal {j} is {size(t)}.',
-            ),
-            rng,
-        )
-    nouns = dict(longer=_length_ranks, shorter=_shortness_ranks)
-    for more, table in nouns.items():
-        if (
-            part in must
-            and (c := table.get(part))
-            and c[1][getattr(s, part)] > c[1][getattr(t, part)]
-            and rng.random() < 0.3
-        ):
-            return f'Animal {i} has {_a(more + " " + part, part in _plural)} than Animal {j}.'
-    x, y = phrase(s, part, rng, must), phrase(t, part, rng, must)
-    if must == ['head'] or part == 'belly':
-        noun, p, q = part, getattr(s, part), getattr(t, part)
-        if rng.random() < 0.3:
-            return f"Animal {i}'s {noun} is {p}{pick_value((' and', ', while', ' but'), rng)} Animal {j}'s is {q}."
-    return f'Animal {i} has {x}{pick_value((", while", " and", " but", ", whereas", "."), rng)} Animal {j} has {y}.'.replace(
-        '.  ', '. '
+
+def _caption_start(s, rng):
+    size = _adjective_of_size(s)
+    starts = (
+        'this bird has ',
+        'the bird has ',
+        f'this is a {size} bird with ',
+        f'a {size} bird with ',
+        f'this {size} bird has ',
     )
+    return pick_value(starts, rng)
 
 
-def write_comparisons(a: Species, b: Species, rng, n: int = 4) -> list:  # of `n` paragraphs
+def write_bird_captions(
+    s: Species,
+    rng,  # NumPy `Generator`
+    n: int = 10,  # captions, all different
+) -> list:  # of str
+    "Captions of one bird."
+    captions, parts = [], [part for part in PARTS if part != 'size']
+    while len(captions) < n:
+        some = rng.choice(parts, int(rng.integers(2, 5)), replace=False)
+        what = _listed([phrase(s, part, rng) for part in some])
+        text = _caption_start(s, rng) + what + '.'
+        if text not in captions:
+            captions.append(text)
+    return captions
+
+# %% ../../nbs/world/05_bird_words.ipynb #eed62405
+def _say_size(i, s, j, t, rng):  # s and t: the birds, i and j: their numbers
+    sizes = 'small', 'medium', 'large'
+    more = 'larger' if sizes.index(s.size) > sizes.index(t.size) else 'smaller'
+    size, other = _adjective_of_size(s), _adjective_of_size(t)
+    sentences = (
+        f'Animal {i} is {more} than Animal {j}.',
+        f'Animal {i} is {more}.',
+        f'Animal {i} is {size} while Animal {j} is {other}.',
+    )
+    return pick_value(sentences, rng)
+
+
+def _say_longer(i, s, j, t, part, rng):  # None: not longer or shorter, or nobody says so
+    for more, table in dict(longer=_longer, shorter=_shorter).items():
+        attribute, ranks = table.get(part, (part, None))
+        if ranks and ranks[getattr(s, attribute)] > ranks[getattr(t, attribute)]:
+            if rng.random() < 0.3:
+                return f'Animal {i} has {_a(f"{more} {part}", part in _plural)} than Animal {j}.'
+    return None
+
+# %% ../../nbs/world/05_bird_words.ipynb #4bdee9ba
+def _contrast_part(a, b, part, rng):  # one or two sentences on a part in which a and b differ
+    must = [x for x in PARTS[part] if getattr(a, x) != getattr(b, x)]
+    (i, s), (j, t) = [(1, a), (2, b)][:: pick_value((1, -1), rng)]  # who comes first?
+    if part == 'size':
+        return _say_size(i, s, j, t, rng)
+    longer = _say_longer(i, s, j, t, part, rng)
+    if longer:
+        return longer
+    first, second = phrase(s, part, rng, must), phrase(t, part, rng, must)
+    if (must == ['head'] or part == 'belly') and rng.random() < 0.3:
+        joint = pick_value((' and', ', while', ' but'), rng)
+        color, other = getattr(s, part), getattr(t, part)
+        return f"Animal {i}'s {part} is {color}{joint} Animal {j}'s is {other}."
+    joint = pick_value((', while', ' and', ' but', ', whereas', '.'), rng)
+    return f'Animal {i} has {first}{joint} Animal {j} has {second}.'
+
+# %% ../../nbs/world/05_bird_words.ipynb #de6bc806
+_NO_DIFFERENCE = (
+    'The two animals look the same.',
+    'There is no visible difference.',
+    'Animal 1 and Animal 2 look the same.',
+)
+
+
+def write_comparisons(
+    a: Species,  # Animal 1
+    b: Species,  # Animal 2
+    rng,  # NumPy `Generator`
+    n: int = 4,  # paragraphs
+) -> list:  # of str
     "How do two birds differ?"
-    different, said = differ(a, b), []
-    shared = [p for p in PARTS if p not in different and p != 'size']
-    both = lambda: f'Both animals have {phrase(a, pick_value(shared, rng), rng)}.'
-    for _ in range(n):
-        if not different:
-            lines = [
-                pick_value(
-                    (
-                        'The two animals look the same.',
-                        'There is no visible difference.',
-                        'Animal 1 and Animal 2 look the same.',
-                    ),
-                    rng,
-                ),
-                both(),
-            ]
-        else:
-            parts = rng.permutation(different)[: 2 if len(different) < 3 else rng.integers(3, 5)]
-            lines = [_contrast(a, b, p, rng) for p in parts]
-            if shared and rng.random() < 0.35:
-                lines.insert(int(rng.integers(len(lines) + 1)), both())
-        said.append(' '.join(lines))
-    return said
+    different = differ(a, b)
+    shared = [part for part in PARTS if part not in different and part != 'size']
 
-# %% ../../nbs/world/05_bird_words.ipynb #9c9335fe
+    def both():
+        return f'Both animals have {phrase(a, pick_value(shared, rng), rng)}.'
+
+    def paragraph():
+        if not different:
+            return [pick_value(_NO_DIFFERENCE, rng), both()]
+        parts = rng.permutation(different)
+        said = 2 if len(different) < 3 else rng.integers(3, 5)
+        lines = [_contrast_part(a, b, part, rng) for part in parts[:said]]
+        if shared and rng.random() < 0.35:
+            lines.insert(int(rng.integers(len(lines) + 1)), both())
+        return lines
+
+    return [' '.join(paragraph()) for _ in range(n)]
+
+# %% ../../nbs/world/05_bird_words.ipynb #8b9991d6
 #: How the second bird is chosen -> share of the pairs.
 SELECTIONS = dict(sameSpecies=0.1, sameGenus=0.4, sameFamily=0.15, sameOrder=0.15, sameClass=0.2)
+#: Selection -> the rank that the birds share, and the nearer rank that they do not share.
+_KINSHIP = dict(
+    sameSpecies=('name', None),
+    sameGenus=('genus', 'name'),
+    sameFamily=('family', 'genus'),
+    sameOrder=('order', 'family'),
+    sameClass=(None, 'order'),
+)
 
 
-def sample_pair(rng) -> tuple:  # (Species, Species, one of `SELECTIONS`)
+def sample_pair(
+    rng,  # NumPy `Generator`
+) -> tuple:  # (Species, Species, one of `SELECTIONS`)
     "Two birds: of one species, or of the same genus, family, order or class but not nearer."
-    how, a = str(rng.choice([*SELECTIONS], p=[*SELECTIONS.values()])), pick_value(SPECIES, rng)
-    ranks = ['name', 'genus', 'family', 'order']
-    k = [*SELECTIONS].index(how)  # they share ranks[k] and do not share ranks[k - 1]
-    fits = lambda b: (
-        (k == 4 or getattr(a, ranks[k]) == getattr(b, ranks[k]))
-        and (k == 0 or getattr(a, ranks[k - 1]) != getattr(b, ranks[k - 1]))
-    )
+    how = str(rng.choice(list(SELECTIONS), p=list(SELECTIONS.values())))
+    a, (shared, apart) = pick_value(SPECIES, rng), _KINSHIP[how]
+
+    def fits(b):
+        near = shared is None or getattr(a, shared) == getattr(b, shared)
+        return near and (apart is None or getattr(a, apart) != getattr(b, apart))
+
     return a, pick_value([b for b in SPECIES if fits(b)], rng), how
 
-# %% ../../nbs/world/05_bird_words.ipynb #fa2287b6
+# %% ../../nbs/world/05_bird_words.ipynb #5603ca36
 CUB_SPECIES = tuple(s for i, s in enumerate(SPECIES) if i % 4 != 3)
 NAB_SPECIES = tuple(s for i, s in enumerate(SPECIES) if i % 4 != 0)
 SETS = 'birds_to_words', 'cub', 'nabirds'
-HOST = 'https://mini-birds.invalid/photos'  # no such place: a reader takes the file's name from the address
 
 
-def cub_class(s):  # '001.Common_Tewit'
+def cub_class(
+    s: Species,  # one of `CUB_SPECIES`
+) -> str:  # '001.Common_Tewit', as CUB names its classes
     return f'{CUB_SPECIES.index(s) + 1:03d}.{s.name.replace(" ", "_")}'
 
+# %% ../../nbs/world/05_bird_words.ipynb #f4f5d1ff
+def nab_classes() -> tuple:
+    """The tree of Mini-NABirds, three dicts.
 
-def nab_classes() -> (
-    tuple
-):  # ({number: name}, {number: number of the class above}, {species name: number})
-    "The tree of Mini-NABirds: all birds, orders, families, genera, species."
-    names, above = {0: 'Birds'}, {}
-    number = {(): 0}
+    {number: name}, {number: number of the class above}, {name of a species: number}."""
+    number = {(): 0}  # way down from the root -> number
+    names, above, leaves = {0: 'Birds'}, {}, {}
     for depth in range(1, 5):
         for s in NAB_SPECIES:
-            path = (s.order, s.family, s.genus, s.name)[:depth]
-            if path in number:
+            way = (s.order, s.family, s.genus, s.name)[:depth]
+            if way in number:
                 continue
-            k = number[path] = len(number)
-            names[k], above[k] = path[-1], number[path[:-1]]
-    return names, above, {path[-1]: k for path, k in number.items() if len(path) == 4}
+            k = number[way] = len(number)
+            names[k], above[k] = way[-1], number[way[:-1]]
+            if depth == 4:
+                leaves[s.name] = k
+    return names, above, leaves
 
-# %% ../../nbs/world/05_bird_words.ipynb #32ea7c3d
-def _save(root, name, s, rng):  # draw one picture; its entry in birds.json
+# %% ../../nbs/world/05_bird_words.ipynb #47b9c475
+HOST = 'https://mini-birds.invalid/photos'  # no such place: readers take the file's name from it
+
+
+def _save_picture(root, name, s, rng):  # draw one picture; its entry in birds.json
     pose = sample_pose(rng)
-    write_whole(
-        Path(root) / name,
-        lambda p: Image.fromarray(draw(s, pose)).save(p, format='jpeg', quality=92),
-    )
+    picture = Image.fromarray(draw(s, pose))
+    write_whole(Path(root) / name, lambda p: picture.save(p, format='jpeg', quality=92))
     return {name: dict(species=s.name, pose=asdict(pose), box=Bird(s, pose).box)}
 
 
-def _b2w_record(i, root, rng):  # pictures, rows of the table
+def _pair_record(i, root, rng):  # entries of its pictures, rows of the table: one a paragraph
     a, b, how = sample_pair(rng)
-    ids = [10_000_000 + 2 * i + k for k in (0, 1)]
-    images = {
-        k: v
-        for n, s in zip(ids, (a, b))
-        for k, v in _save(root, f'birds_to_words/images/{n}.jpg', s, rng).items()
-    }
-    shown = [
-        x
-        for n, s, sel in zip(ids, (a, b), ('base', how))
-        for x in (f'{HOST}/{n}', f'{HOST}/{n}.jpg', s.name, sel)
-    ]
-    said = write_comparisons(a, b, rng, int(rng.integers(3, 5)))
-    return images, [[*shown, split_of(i), str(k), text] for k, text in enumerate(said, 1)]
+    images, shown = {}, []
+    for number, s, selection in ((2 * i, a, 'base'), (2 * i + 1, b, how)):
+        photo = 10_000_000 + number
+        images |= _save_picture(root, f'birds_to_words/images/{photo}.jpg', s, rng)
+        shown += [f'{HOST}/{photo}', f'{HOST}/{photo}.jpg', s.name, selection]
+    texts = write_comparisons(a, b, rng, int(rng.integers(3, 5)))
+    return images, [[*shown, split_of(i), str(k), text] for k, text in enumerate(texts, 1)]
 
-
-def _cub_record(i, root, rng, each):  # one row: path, class, 1 for training, box
+# %% ../../nbs/world/05_bird_words.ipynb #de749306
+def _cub_record(i, root, rng, each):  # row: path, class, 1 for training
     s, k = CUB_SPECIES[i // each], i % each
     name = f'{cub_class(s)}/{s.name.replace(" ", "_")}_{k + 1:04d}_{i + 1}'
-    images = _save(root, f'cub/images/{name}.jpg', s, rng)
-    write_whole(
-        Path(root) / f'cub/text_c10/{name}.txt',
-        lambda p: p.write_text('\n'.join(write_bird_captions(s, rng)) + '\n'),
-    )
-    return images, [[name + '.jpg', i // each + 1, int(k % 4 != 3)]]
+    images = _save_picture(root, f'cub/images/{name}.jpg', s, rng)
+    text = '\n'.join(write_bird_captions(s, rng)) + '\n'
+    write_whole(Path(root) / f'cub/text_c10/{name}.txt', lambda p: p.write_text(text))
+    return images, [[f'{name}.jpg', i // each + 1, int(k % 4 != 3)]]
 
 
-def _nab_record(i, root, rng, each):  # one row: id, path, class, 1 for training
+def _nab_record(i, root, rng, each):  # row: id, path, class, 1 for training
     s, k = NAB_SPECIES[i // each], i % each
-    h, c = rng.bytes(16).hex(), nab_classes()[2][s.name]
-    name = f'{c:04d}/{h}.jpg'
-    return _save(root, f'nabirds/images/{name}', s, rng), [
-        [f'{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}', name, c, int(k % 4 != 3)]
-    ]
+    h = rng.bytes(16).hex()
+    label = nab_classes()[2][s.name]
+    name = f'{label:04d}/{h}.jpg'
+    images = _save_picture(root, f'nabirds/images/{name}', s, rng)
+    photo = '-'.join((h[:8], h[8:12], h[12:16], h[16:20], h[20:]))
+    return images, [[photo, name, label, int(k % 4 != 3)]]
 
-# %% ../../nbs/world/05_bird_words.ipynb #df8ec8ea
+# %% ../../nbs/world/05_bird_words.ipynb #1fe9c185
 def make_bird_record(
     job: tuple,  # (one of `SETS`, index)
-    root,
+    root,  # folder of the data
     seed: int,
-    per_species: dict,
-) -> str:  # the path of the record's part file
-    "Draw and write one record. Done before: nothing to do."
+    per_species: dict,  # pictures of each species: 'cub', 'nabirds'
+) -> str:  # path of the record's part file
+    "Draw and write one record. If it is there already, there is nothing to do."
     which, i = job
     part = Path(root) / 'parts' / f'{which}_{i:06d}.json'
     if part.exists():
         return str(part)
     rng = np.random.default_rng([seed, SETS.index(which), i])
-    make = dict(
-        birds_to_words=_b2w_record,
-        cub=partial(_cub_record, each=per_species['cub']),
-        nabirds=partial(_nab_record, each=per_species['nabirds']),
-    )
-    images, rows = make[which](i, root, rng)
+    if which == 'birds_to_words':
+        images, rows = _pair_record(i, root, rng)
+    elif which == 'cub':
+        images, rows = _cub_record(i, root, rng, per_species['cub'])
+    else:
+        images, rows = _nab_record(i, root, rng, per_species['nabirds'])
     write_json(part, dict(images=images, rows=rows))
     return str(part)
 
-# %% ../../nbs/world/05_bird_words.ipynb #c6e30e17
-def _write_lines(path, rows, between=' '):
-    write_whole(
-        path, lambda p: p.write_text(''.join(between.join(map(str, r)) + '\n' for r in rows))
-    )
-
-
+# %% ../../nbs/world/05_bird_words.ipynb #8a49a8ba
+_shown = 'ObservationURL', 'ImgURL', 'Species', 'Selection'
+#: Columns of the file of Birds-to-Words.
 TSV_COLUMNS = (
-    *(f'img{k}{c}' for k in (1, 2) for c in ('ObservationURL', 'ImgURL', 'Species', 'Selection')),
+    *(f'img1{column}' for column in _shown),
+    *(f'img2{column}' for column in _shown),
     'split',
     'annN',
     'description',
 )
 
 
+def _write_lines(path, rows, between=' '):
+    lines = [between.join(map(str, row)) + '\n' for row in rows]
+    write_whole(path, lambda p: p.write_text(''.join(lines)))
+
+
+def _write_photos(folder, rows, boxes):  # rows: id, path, class, 1 for training
+    "The four files that CUB and NABirds have in common."
+    _write_lines(folder / 'images.txt', [row[:2] for row in rows])
+    _write_lines(folder / 'image_class_labels.txt', [(row[0], row[2]) for row in rows])
+    _write_lines(folder / 'train_test_split.txt', [(row[0], row[3]) for row in rows])
+    _write_lines(folder / 'bounding_boxes.txt', [(row[0], *boxes[row[1]]) for row in rows])
+
+
+def _boxes(images, which, number):  # {path: left, top, width, height}, in this type of number
+    boxes, folder = {}, f'{which}/images/'
+    for name, entry in images.items():
+        if name.startswith(folder):
+            left, top, right, bottom = entry['box']
+            sides = left, top, right - left, bottom - top
+            boxes[name.removeprefix(folder)] = tuple(map(number, sides))
+    return boxes
+
+# %% ../../nbs/world/05_bird_words.ipynb #58802bdf
 def assemble_birds(
-    root, parts: dict, settings: dict
-):  # parts: {one of `SETS`: part files in order}
-    "Write the official text files and birds.json from the part files, then drop these."
-    root, images, rows = Path(root), {}, {k: [] for k in SETS}
+    root,  # folder of the data
+    parts: dict,  # {one of `SETS`: part files in order}
+    settings: dict,  # kept in birds.json
+):
+    "Write the official text files and birds.json from the part files, then remove these."
+    root, images, rows = Path(root), {}, {which: [] for which in SETS}
     for which, paths in parts.items():
-        for p in paths:
-            record = json.loads(Path(p).read_text())
+        for path in paths:
+            record = json.loads(Path(path).read_text())
             images |= record['images']
             rows[which] += record['rows']
-    _write_lines(
-        root / 'birds_to_words' / 'birds-to-words-v1.0.tsv',
-        [TSV_COLUMNS, *rows['birds_to_words']],
-        '\t',
-    )
-    for which, numbered in (
-        ('cub', [(i, *r) for i, r in enumerate(rows['cub'], 1)]),
-        ('nabirds', rows['nabirds']),
-    ):
-        box = lambda name: (lambda l, t, r, b: (l, t, r - l, b - t))(
-            *images[f'{which}/images/{name}']['box']
-        )
-        number = float if which == 'cub' else int
-        files = dict(
-            images=[r[:2] for r in numbered],
-            image_class_labels=[(r[0], r[2]) for r in numbered],
-            train_test_split=[(r[0], r[3]) for r in numbered],
-            bounding_boxes=[(r[0], *map(number, box(r[1]))) for r in numbered],
-        )
-        for name, lines in files.items():
-            _write_lines(root / which / f'{name}.txt', lines)
+    tsv = root / 'birds_to_words' / 'birds-to-words-v1.0.tsv'
+    _write_lines(tsv, [TSV_COLUMNS, *rows['birds_to_words']], '\t')
+    numbered = [(i, *row) for i, row in enumerate(rows['cub'], 1)]
+    _write_photos(root / 'cub', numbered, _boxes(images, 'cub', float))
+    _write_photos(root / 'nabirds', rows['nabirds'], _boxes(images, 'nabirds', int))
+    classes = [(i, cub_class(s)) for i, s in enumerate(CUB_SPECIES, 1)]
+    _write_lines(root / 'cub' / 'classes.txt', classes)
     names, above, _ = nab_classes()
-    _write_lines(
-        root / 'cub' / 'classes.txt', [(i, cub_class(s)) for i, s in enumerate(CUB_SPECIES, 1)]
-    )
     _write_lines(root / 'nabirds' / 'classes.txt', names.items())
     _write_lines(root / 'nabirds' / 'hierarchy.txt', above.items())
-    write_json(
-        root / 'birds.json',
-        dict(settings=settings, species=[asdict(s) for s in SPECIES], images=images),
-    )
+    truth = dict(settings=settings, species=[asdict(s) for s in SPECIES], images=images)
+    write_json(root / 'birds.json', truth)
     shutil.rmtree(root / 'parts')
 
-# %% ../../nbs/world/05_bird_words.ipynb #2e2779e6
+# %% ../../nbs/world/05_bird_words.ipynb #2d945ec6
+def _is_complete(root, settings):  # ValueError: the folder holds other data
+    path = root / 'settings.json'
+    if not path.exists():
+        return False
+    old = json.loads(path.read_text())
+    if old != settings:
+        raise ValueError(f'{path} holds {old}, but {settings} was asked for: use another folder')
+    return (root / 'birds.json').exists()
+
+
 def make_mini_birds(
     root,  # folder to write, made if missing
     n_pairs: int = 3000,  # pairs of Mini-Birds-to-Words, two pictures each
@@ -586,51 +632,50 @@ def make_mini_birds(
     seed: int = 0,
     workers: 'int|None' = None,  # processes; None: one a core
 ) -> Path:  # the folder
-    "Write Mini-Birds: birds_to_words/, cub/ and nabirds/ in the official layouts, and birds.json with the truth. Goes on where an interrupted run stopped; other settings in the same folder are a ValueError."
-    root, settings = (
-        Path(root),
-        dict(
-            n_pairs=n_pairs,
-            per_species_cub=per_species_cub,
-            per_species_nab=per_species_nab,
-            seed=seed,
-        ),
+    """Write Mini-Birds: three data sets in the official layouts, and birds.json with the truth.
+
+    It goes on where a stopped run ended. Other settings in the same folder are a ValueError."""
+    root, per_species = Path(root), dict(cub=per_species_cub, nabirds=per_species_nab)
+    settings = dict(
+        n_pairs=n_pairs, per_species_cub=per_species_cub, per_species_nab=per_species_nab, seed=seed
     )
-    done = root / 'settings.json'
-    if done.exists():
-        if (old := json.loads(done.read_text())) != settings:
-            raise ValueError(
-                f'{done} holds {old}, but {settings} was asked for: use another folder'
-            )
-        if (root / 'birds.json').exists():
-            shutil.rmtree(root / 'parts', ignore_errors=True)
-            return root
+    if _is_complete(root, settings):
+        shutil.rmtree(root / 'parts', ignore_errors=True)
+        return root
     (root / 'parts').mkdir(parents=True, exist_ok=True)
-    write_json(done, settings)
-    numbers = dict(
-        zip(SETS, (n_pairs, len(CUB_SPECIES) * per_species_cub, len(NAB_SPECIES) * per_species_nab))
-    )
-    jobs = [(which, i) for which, n in numbers.items() for i in range(n)]
-    one = partial(
-        make_bird_record,
-        root=root,
-        seed=seed,
-        per_species=dict(cub=per_species_cub, nabirds=per_species_nab),
-    )
+    write_json(root / 'settings.json', settings)
+    jobs = [('birds_to_words', i) for i in range(n_pairs)]
+    jobs += [('cub', i) for i in range(len(CUB_SPECIES) * per_species_cub)]
+    jobs += [('nabirds', i) for i in range(len(NAB_SPECIES) * per_species_nab)]
+    make = partial(make_bird_record, root=root, seed=seed, per_species=per_species)
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        parts = list(
-            tqdm(pool.map(one, jobs, chunksize=16), total=len(jobs), desc='birds', mininterval=1)
-        )
-    assemble_birds(
-        root, {k: [p for (which, _), p in zip(jobs, parts) if which == k] for k in SETS}, settings
-    )
+        made = pool.map(make, jobs, chunksize=16)
+        paths = list(tqdm(made, total=len(jobs), desc='birds', mininterval=1))
+    parts = {which: [] for which in SETS}
+    for (which, _), path in zip(jobs, paths):
+        parts[which].append(path)
+    assemble_birds(root, parts, settings)
     return root
 
-
-def read_truth(root) -> dict:  # {path of a picture below `root`: Species}
+# %% ../../nbs/world/05_bird_words.ipynb #1a51950a
+def read_truth(
+    root,  # folder of `make_mini_birds`
+) -> dict:  # {path of a picture below `root`: Species}
     "Which species does each picture show?"
     by_name = {s.name: s for s in SPECIES}
-    return {
-        name: by_name[x['species']]
-        for name, x in json.loads((Path(root) / 'birds.json').read_text())['images'].items()
-    }
+    images = json.loads((Path(root) / 'birds.json').read_text())['images']
+    return {name: by_name[entry['species']] for name, entry in images.items()}
+
+
+def species_of(
+    root,  # folder of `make_mini_birds`
+    images,  # paths of pictures in it
+) -> list:  # of `Species`
+    "The species of some pictures."
+    truth = read_truth(root)
+    return [truth[Path(image).relative_to(root).as_posix()] for image in images]
+
+
+def lesson_birds() -> Path:  # the folder
+    "The small set that the lessons share: 60 pairs and twice 240 photos, made on first use."
+    return make_mini_birds(project_data() / 'lesson' / 'birds', 60, 4, 4, seed=5)

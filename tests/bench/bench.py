@@ -1,13 +1,21 @@
-"""Every part beside a straightforward version, in turns, in processor seconds of one thread -> results/bench.json.
+"""Every part beside a straightforward version -> results/bench.json.
 
-Straightforward: captions padded to 40 ids, every element asked in every layer, images repeated for each caption, the whole
-text (or text and images) read again for each word, torch's own dropout behind its ReLU, AdamW not fused. The two versions give
-the same loss or the same ids: it is checked. Each round also measures the peak of a plain product; their median is the yardstick.
-Memory is kept (`keep_memory`), for both. Places beyond the
-longest caption of the batch are hidden from attention (FDA: all PAD), so that padding further changes no number.
+The two run in turns, and their time is in processor seconds of one thread. The straightforward
+version pads captions to 40 ids, computes every element in every layer, repeats the images for each
+caption, reads the whole text (or text and images) again for each word, and uses torch's own
+dropout behind its ReLU and an AdamW that is not fused. A check says that both versions give the
+same loss or the same ids. Places beyond the longest caption of the batch are hidden from attention
+(in FDA: all PAD), so that more padding changes no number.
+
+Each round also measures the rate of a plain matrix product; the median over the rounds is the
+yardstick. Both versions run with `keep_memory`.
 """
 
-import argparse, copy, datetime, subprocess, sys
+import argparse
+import copy
+import datetime
+import subprocess
+import sys
 from pathlib import Path
 import numpy as np
 import torch
@@ -19,21 +27,20 @@ from idc_nb.demo import machine
 from idc_nb.fda import fda_similarities, ranking_loss, summaries
 from idc_nb.fgvc import ClassHeads, fgvc_losses
 from idc_nb.finetune import causal_mask, judge_loss, left_to_right, query_word_loss
+from idc_nb.inputs import paper_config, tiny_config
+from idc_nb.lab.files import read_json, write_json
 from idc_nb.lab.profile import gemm_peak, in_turns
 from idc_nb.lab.store import keep_memory
-from idc_nb.inputs import paper_config, tiny_config
 from idc_nb.mlm import IGNORE, mask_words, mlm_logits, word_loss
-from idc_nb.model import DifferenceModel, Layer, Stack
+from idc_nb.model import DifferenceModel
+from idc_nb.lab.stack import Layer, Stack
 from idc_nb.mvcl import CellHead, cell_logits, choose_cells, info_nce, predict_cells
 from idc_nb.pairs import lesson_data, read_clevr_change
-from idc_nb.lab.files import read_json
 from idc_nb.vocab import BOS, EOS, MASK, PAD, Vocab, pad_ids
-from idc_nb.lab.files import write_json
 
 ROOT, MAX_LEN = Path(__file__).parents[2], 40
-LEARNT = {
-    k: 0 for k in ('lr', 'weight_decay')
-}  # weights stay as they are, so that rounds are alike
+#: Weights stay as they are, so that rounds are alike.
+FROZEN = dict(lr=0, weight_decay=0)
 
 
 # --- the straightforward versions
@@ -45,16 +52,16 @@ class PlainStack(Stack):
 
 class PlainModel(DifferenceModel):
     def forward(self, img1, img2, text, asks=slice(None)):
-        more = self.embed.text(
-            torch.full((len(text), MAX_LEN + 1 - text.shape[1]), PAD),
-            torch.arange(text.shape[1] - 1, MAX_LEN),
-        )
+        T = text.shape[1]
+        pads = torch.full((len(text), MAX_LEN + 1 - T), PAD)
+        more = self.embed.text(pads, torch.arange(T - 1, MAX_LEN))
         images = self.images(img1, img2)
-        real = images.shape[1] + text.shape[1]
-        seen = torch.arange(real + more.shape[1]) < real
-        return self.cross_encoder(torch.cat([images, text, more], 1), seen[None, None, None])[0][
-            :, :real
-        ][:, asks]
+        real = images.shape[1] + T
+        x = torch.cat([images, text, more], 1)
+        seen = torch.arange(x.shape[1]) < real
+        y, _ = self.cross_encoder(x, seen[None, None, None])
+        y = y[:, :real]
+        return y[:, asks]
 
 
 def plain(model):
@@ -75,35 +82,32 @@ def padded(ids, value=PAD):
 
 
 def plain_queries(model, past, ids):  # each caption with images of its own
-    K, ids = len(ids) // len(past[0][0]), padded(ids)
+    K = len(ids) // len(past[0][0])
+    ids = padded(ids)
     past = [tuple(x.repeat_interleave(K, 0) for x in kv) for kv in past]
     words, T = ids[:, :-1], MAX_LEN - 1
-    text = torch.cat(
-        [
-            model.embed.text(words),
-            model.embed.text(torch.full_like(words, MASK), torch.arange(1, T + 1)),
-        ],
-        1,
-    )
-    seen, images = torch.ones(T, T).tril(), 2 * (1 + model.config.cells)
-    mask = torch.cat([torch.cat([seen, torch.zeros(T, T)], 1), torch.cat([seen, torch.eye(T)], 1)])
-    h = model.read_text(text, past, torch.cat([torch.ones(2 * T, images), mask], 1).bool())[:, T:]
-    return word_loss(model.word_head(h), ids[:, 1:].masked_fill(ids[:, 1:] == PAD, IGNORE))
+    queries = model.embed.text(torch.full_like(words, MASK), torch.arange(1, T + 1))
+    text = torch.cat([model.embed.text(words), queries], 1)
+    images = torch.ones(T, 2 * (1 + model.config.cells))
+    seen = torch.ones(T, T).tril()
+    of_words = torch.cat([images, seen, torch.zeros(T, T)], 1)
+    of_queries = torch.cat([images, seen, torch.eye(T)], 1)
+    h = model.read_text(text, past, torch.cat([of_words, of_queries]).bool())
+    target = ids[:, 1:].masked_fill(ids[:, 1:] == PAD, IGNORE)
+    return word_loss(model.word_head(h[:, T:]), target)
 
 
 @torch.no_grad()
-def plain_greedy(
-    model, img1, img2, images_too=False
-):  # reads the text again for each word, and never stops early
+def plain_greedy(model, img1, img2, images_too=False):
+    "Reads the text again for each word, or text and images, and never stops early."
     _, past = model.read_images(img1, img2)
     ids = torch.full((len(img1), 1), BOS)
     for _ in range(MAX_LEN - 1):
         if images_too:
             _, past = model.read_images(img1, img2)
         text = torch.cat([ids, torch.full_like(ids[:, :1], MASK)], 1)
-        y = model.read_text(
-            model.embed.text(text), past, causal_mask(text.shape[1], past[0][0].shape[2])
-        )
+        mask = causal_mask(text.shape[1], past[0][0].shape[2])
+        y = model.read_text(model.embed.text(text), past, mask)
         ids = torch.cat([ids, model.word_head(y[:, -1]).argmax(-1)[:, None]], 1)
     return ids
 
@@ -118,23 +122,27 @@ class Ending(torch.nn.Module):
     def forward(self, x):
         self.step += 1
         y = self.head(x)
-        y[:, EOS] = torch.where(
-            self.lengths.repeat_interleave(len(x) // len(self.lengths)) <= self.step, 1e4, -1e4
-        )
+        lengths = self.lengths.repeat_interleave(len(x) // len(self.lengths))
+        y[:, EOS] = torch.where(lengths <= self.step, 1e4, -1e4)
         return y
 
 
-# --- entries: name -> {'fast': run, 'plain': run}, both returning a loss or ids
-def captions(n, K=1):  # ids of n x K captions of the lesson's data, and its vocabulary
+# --- entries: name -> {'fast': (run, result), 'plain': (run, result)}; a result is a loss or ids
+def captions(n, K=1):  # ids of n x K captions of the lesson's data, and the size of its vocabulary
     triplets = read_clevr_change(lesson_data(), 'train')
     vocab = Vocab.build(c for t in triplets for c in t.captions)
-    pick = np.random.default_rng(0).permutation(len(triplets))[:n]
-    return [vocab.encode(c) for i in pick for c in np.resize(triplets[i].captions, K)], len(vocab)
+    drawn = np.random.default_rng(0).permutation(len(triplets))[:n]
+    texts = [text for i in drawn for text in np.resize(triplets[i].captions, K)]
+    return [vocab.encode(text) for text in texts], len(vocab)
+
+
+def make_model(size, V):
+    return DifferenceModel(paper_config(2048, V) if size == 'paper' else tiny_config(460, V))
 
 
 def training_entries(size, B, K):
     said, V = captions(B, K)
-    model = DifferenceModel(paper_config(2048, V) if size == 'paper' else tiny_config(460, V))
+    model = make_model(size, V)
     c, twin, ids = model.config, plain(model), pad_ids(said)
     img1, img2 = torch.randn(2, B, c.cells, c.channels)
     changed, one = torch.arange(B) % 2, ids[::K]
@@ -153,7 +161,8 @@ def training_entries(size, B, K):
         return ranking_loss(fda_similarities(m, img1[:few], img2[:few], choices, see_pad=False))[0]
 
     def fda_plain(m):
-        images = m.images(*(g[:few].repeat_interleave(7, 0) for g in (img1, img2)))
+        one, two = (grids[:few].repeat_interleave(7, 0) for grids in (img1, img2))
+        images = m.images(one, two)
         h1, h2, cls = summaries(m, images, padded(choices).flatten(0, 1), see_pad=False)
         return ranking_loss(F.cosine_similarity((h1 + h2) / 2, cls, dim=-1).view(few, 7))[0]
 
@@ -164,9 +173,8 @@ def training_entries(size, B, K):
         images = m.images(img1, img2)
         if size == 'tiny':
             return query_word_loss(m, images, ids)
-        h, judged = left_to_right(
-            m, images, m.embed.text(masked), causal_mask(masked.shape[1], images.shape[1])
-        )
+        mask = causal_mask(masked.shape[1], images.shape[1])
+        h, judged = left_to_right(m, images, m.embed.text(masked), mask)
         return word_loss(m.word_head(h), target), judged
 
     def words_plain(m):
@@ -184,9 +192,8 @@ def training_entries(size, B, K):
         return loss
 
     def step(m, loss):  # a training step
-        optimiser = torch.optim.AdamW(
-            [*m.parameters(), *head.parameters(), *heads.parameters()], **LEARNT, fused=m is model
-        )
+        weights = [*m.parameters(), *head.parameters(), *heads.parameters()]
+        optimiser = torch.optim.AdamW(weights, **FROZEN, fused=m is model)
 
         def run():
             m.train()
@@ -208,35 +215,38 @@ def training_entries(size, B, K):
 
 def decoding_entries(size, B):
     said, V = captions(B)
-    model = DifferenceModel(
-        paper_config(2048, V) if size == 'paper' else tiny_config(460, V)
-    ).eval()
+    model = make_model(size, V).eval()
     img1, img2 = torch.randn(2, B, model.config.cells, model.config.channels)
     head = model.word_head
 
     def run(lengths, decode):
         def go():
             model.word_head = Ending(head, lengths)
-            return decode(model, img1, img2)
+            return decode(lengths)
 
         return go, go
 
     def cut(ids, lengths):
         return torch.cat([row[: n + 1] for row, n in zip(ids, lengths)])  # BOS, n words with EOS
 
+    def fast(lengths):
+        return cut(greedy(model, img1, img2)[0], lengths)
+
+    def text_again(lengths):
+        return cut(plain_greedy(model, img1, img2), lengths)
+
+    def images_too(lengths):
+        return cut(plain_greedy(model, img1, img2, images_too=True), lengths)
+
+    def beam(lengths):
+        return beam_search(model, img1, img2)[0]
+
     natural, full = torch.tensor([len(s) - 1 for s in said]), torch.full((B,), MAX_LEN - 1)
     out = {}
-    for name, lengths in dict(natural=natural, full=full).items():
-        for again, too in dict(
-            text_again=False, images_too=True
-        ).items():  # what the straightforward version reads for each word
-            out[f'greedy_{name}_{again}'] = dict(
-                fast=run(lengths, lambda *a, n=lengths: cut(greedy(*a)[0], n)),
-                plain=run(
-                    lengths, lambda *a, n=lengths, too=too: cut(plain_greedy(*a, images_too=too), n)
-                ),
-            )
-    out['beam_3_natural'] = dict(fast=run(natural, lambda *a: beam_search(*a)[0]))
+    for name, n in dict(natural=natural, full=full).items():
+        for plain in (text_again, images_too):
+            out[f'greedy_{name}_{plain.__name__}'] = dict(fast=run(n, fast), plain=run(n, plain))
+    out['beam_3_natural'] = dict(fast=run(natural, beam))
     return out
 
 
@@ -249,23 +259,14 @@ def other_entries():
 
     root = lesson_data()
     test = read_clevr_change(root, 'train')[:32]
-    net, pixels = (
-        get_backbone(),
-        torch.from_numpy(np.stack([to_pixels(p) for p in image_paths(test)[:32]])),
-    )
+    net = get_backbone()
+    pixels = torch.from_numpy(np.stack([to_pixels(p) for p in image_paths(test)[:32]]))
     usual = copy.deepcopy(net).to(memory_format=torch.contiguous_format)
     scene = from_dict(next(iter(read_json(root / 'scenes.json').values()))['before'])
-    records = [
-        dict(
-            id=t.id,
-            references=list(t.captions),
-            candidate=t.captions[-1],
-            kind=t.kind,
-            true=True,
-            judged=True,
-        )
-        for t in test
-    ]
+    records = []
+    for t in test:
+        said = dict(id=t.id, references=list(t.captions), candidate=t.captions[-1], kind=t.kind)
+        records.append(dict(said, true=True, judged=True))
 
     def quiet(f):
         def run():
@@ -275,15 +276,18 @@ def other_entries():
         return run, run
 
     def python(code):
-        return (lambda: subprocess.run([sys.executable, '-c', code], check=True),) * 2
+        def run():
+            return subprocess.run([sys.executable, '-c', code], check=True)
+
+        return run, run
+
+    def one_by_one():
+        return torch.cat([usual(p[None]) for p in pixels])
 
     return dict(
-        render=dict(fast=quiet(lambda: render(scene) is None)),
-        features_32=dict(
-            fast=quiet(lambda: net(pixels)),
-            plain=quiet(lambda: torch.cat([usual(p[None]) for p in pixels])),
-        ),
-        score_32=dict(fast=quiet(lambda: score_tree(records) is None)),
+        render=dict(fast=quiet(lambda: render(scene))),
+        features_32=dict(fast=quiet(lambda: net(pixels)), plain=quiet(one_by_one)),
+        score_32=dict(fast=quiet(lambda: score_tree(records))),
         import_package=dict(fast=python('import idc_nb'), plain=python('import idc_nb.demo')),
     )
 
@@ -295,32 +299,66 @@ def gflop(run):  # of one run; attention written out so that it is counted
     return counter.get_total_flops() / 1e9
 
 
-def measure(entries, rounds):  # -> figures, the best rate of a plain product
+def figures(versions, rounds) -> tuple:  # of one entry; rates of the plain product
+    peaks = []
+    runs = {name: run for name, (run, _) in versions.items()}
+    seconds = in_turns(runs | dict(peak=lambda: peaks.append(gemm_peak())), rounds)
+    fast, slow, peak = seconds['fast'], seconds.get('plain'), float(np.median(peaks[1:]))
+    work = round(gflop(versions['fast'][0]), 3) or None
+    found = dict(
+        seconds=round(fast, 5),
+        plain_seconds=slow and round(slow, 5),
+        ratio=slow and round(slow / fast, 2),
+        gflop=work,
+        share_of_peak=work and round(1e9 * work / fast / peak, 3),
+    )
+    return found, peaks
+
+
+def assert_same(versions):  # the same loss, the same ids
+    fast = versions['fast'][1]()
+    if 'plain' in versions and isinstance(fast, torch.Tensor):
+        torch.testing.assert_close(versions['plain'][1](), fast, rtol=1e-4, atol=1e-4)
+
+
+def measure(entries, rounds) -> tuple:  # {name: figures}, the best rate of a plain product
     out, top = {}, 0
     for name, versions in entries.items():
-        one = versions['fast'][1]()
-        if 'plain' in versions and isinstance(one, torch.Tensor):
-            torch.testing.assert_close(
-                versions['plain'][1](), one, rtol=1e-4, atol=1e-4
-            )  # the same loss, the same ids
-        peaks, runs = [], {k: run for k, (run, _) in versions.items()}
-        seconds = in_turns(
-            runs | dict(peak=lambda: peaks.append(gemm_peak())),
-            1 if 'images_too' in name else rounds,
-        )  # that one takes long
-        fast, slow, peak = seconds['fast'], seconds.get('plain'), float(np.median(peaks[1:]))
-        out[name] = dict(
-            seconds=round(fast, 5),
-            plain_seconds=slow and round(slow, 5),
-            ratio=slow and round(slow / fast, 2),
-            gflop=round(gflop(versions['fast'][0]), 3) or None,
-        )
-        out[name]['share_of_peak'] = out[name]['gflop'] and round(
-            1e9 * out[name]['gflop'] / fast / peak, 3
-        )
+        assert_same(versions)
+        # reading the images again takes long: once
+        out[name], peaks = figures(versions, 1 if 'images_too' in name else rounds)
         top = max(top, *peaks)
         print(f'{name:30}', out[name], flush=True)
     return out, top
+
+
+#: Part of the report -> what makes its entries.
+PARTS = dict(
+    tiny=lambda: training_entries('tiny', 32, 3),
+    paper=lambda: training_entries('paper', 16, 1),
+    tiny_decoding=lambda: decoding_entries('tiny', 32),
+    paper_decoding=lambda: decoding_entries('paper', 16),
+    others=other_entries,
+)
+SIZES = 'tiny: batch 32, 3 captions a pair; paper: 2048 channels, d 512, batch 16, 1 caption'
+
+
+def renew(kept, part, rounds) -> dict:  # the report with this part measured again
+    entries, peak = measure(PARTS[part](), rounds)
+    today = str(datetime.date.today())
+    about = dict(
+        machine=machine(),
+        seed=0,
+        time='processor seconds of one thread, medians in turns',
+        settings=SIZES,
+    )
+    measured = dict(date=today, rounds=rounds, peak_gflops=round(peak / 1e9, 1))
+    others = {k: v for k, v in kept['entries'].items() if k.split('.')[0] != part}
+    found = others | {f'{part}.{k}': v for k, v in entries.items()}
+    in_order = sorted(found, key=lambda k: list(PARTS).index(k.split('.')[0]))
+    return dict(
+        about=about, parts=kept['parts'] | {part: measured}, entries={k: found[k] for k in in_order}
+    )
 
 
 def main():
@@ -329,9 +367,7 @@ def main():
     )
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument(
-        '--only',
-        nargs='*',
-        help='measure these parts anew: tiny, paper, tiny_decoding, paper_decoding, others',
+        '--only', nargs='*', choices=PARTS, help='measure only these parts, and keep the others'
     )
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -339,39 +375,8 @@ def main():
     keep_memory()
     path = ROOT / 'results' / 'bench.json'
     kept = read_json(path) if args.only else dict(about={}, parts={}, entries={})
-    parts = dict(
-        tiny=lambda: training_entries('tiny', 32, 3),
-        paper=lambda: training_entries('paper', 16, 1),
-        tiny_decoding=lambda: decoding_entries('tiny', 32),
-        paper_decoding=lambda: decoding_entries('paper', 16),
-        others=other_entries,
-    )
-    for part, make in parts.items():
-        if args.only and part not in args.only:
-            continue
-        entries, peak = measure(make(), args.rounds)
-        about = dict(
-            machine=machine(),
-            seed=0,
-            time='processor seconds of one thread, medians in turns',
-            settings='tiny: batch 32, 3 captions a pair; paper: 2048 channels, d 512, batch 16, 1 caption',
-        )
-        kept = dict(
-            about=about,
-            parts=kept['parts']
-            | {
-                part: dict(
-                    date=str(datetime.date.today()),
-                    rounds=args.rounds,
-                    peak_gflops=round(peak / 1e9, 1),
-                )
-            },
-            entries={k: v for k, v in kept['entries'].items() if k.split('.')[0] != part}
-            | {f'{part}.{k}': v for k, v in entries.items()},
-        )
-        kept['entries'] = {
-            k: v for p in parts for k, v in kept['entries'].items() if k.split('.')[0] == p
-        }  # in the order of the parts
+    for part in args.only or PARTS:
+        kept = renew(kept, part, args.rounds)
         write_json(path, kept, indent=1)
 
 

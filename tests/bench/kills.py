@@ -1,4 +1,7 @@
-"""Twenty SIGKILLs over one short training and one feature extraction -> results/kills.json. Run: python tests/bench/kills.py [kills] [seed]"""
+"""Twenty SIGKILLs over a short training and a feature extraction -> results/kills.json.
+
+Run: python tests/bench/kills.py [kills] [seed]
+"""
 
 import datetime
 import sys
@@ -6,28 +9,31 @@ import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
-from kills import assert_same, killed, whole
+TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
+sys.path[:0] = [str(TESTS), str(ROOT)]
+from kills import ASSERT_SAME, Runner
 from idc_nb.demo import machine
 from idc_nb.lab.files import write_json
 
-kills, seed = (
-    int(sys.argv[1]) if len(sys.argv) > 1 else 20,
-    int(sys.argv[2]) if len(sys.argv) > 2 else 0,
-)
-out, tmp = (
-    dict(kills=kills, seed=seed, machine=machine(), date=str(datetime.date.today())),
-    Path(tempfile.mkdtemp()),
-)
-for what, n, size, ticks in (
-    ('train', kills // 2, 100, 8),
-    ('features', kills - kills // 2, 448, 3),
-):
-    whole(what, tmp / what / 'alone', size)
+
+def measure(runner, what, n, size, ticks, seed) -> dict:
+    folder = Path(tempfile.mkdtemp())
+    alone, hit = folder / 'alone', folder / 'hit'
+    runner.whole(what, alone, size)
     start = time.time()
-    hit = killed(what, tmp / what / 'hit', n, ticks, seed, size)
-    assert_same(what, tmp / what / 'alone', tmp / what / 'hit')
-    out[what] = dict(killed=hit, identical=True, size=size, seconds=round(time.time() - start, 1))
-    print(what, out[what], flush=True)
-    write_json(HERE.parents[1] / 'results' / 'kills.json', out, indent=1)
+    killed = runner.killed(what, hit, size, kills=n, ticks=ticks, seed=seed)
+    ASSERT_SAME[what](alone, hit)
+    seconds = round(time.time() - start, 1)
+    return dict(killed=killed, identical=True, size=size, seconds=seconds)
+
+
+if __name__ == '__main__':
+    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    out = dict(kills=kills, seed=seed, machine=machine(), date=str(datetime.date.today()))
+    with Runner() as runner:
+        out['train'] = measure(runner, 'train', kills // 2, 100, 8, seed)
+        out['features'] = measure(runner, 'features', kills - kills // 2, 448, 3, seed)
+    print(out)
+    write_json(ROOT / 'results' / 'kills.json', out, indent=1)

@@ -1,0 +1,87 @@
+"""Images that are broken or unusual, and backbones by name."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from idc_nb.grid import BACKBONES, DEFAULT, Backbone, Spec, get_backbone, grid, mirror, to_pixels
+
+
+def picture(size=(60, 40)):
+    x = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(x)
+
+
+def test_text_named_as_an_image(tmp_path):
+    (tmp_path / 'text.png').write_text('not a picture')
+    with pytest.raises(ValueError, match='text.png is not an image that PIL can read'):
+        to_pixels(tmp_path / 'text.png')
+
+
+def test_truncated_image_is_named(tmp_path):
+    path = tmp_path / 'cut.png'
+    picture().save(path)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(ValueError, match='cut.png is not an image that PIL can read'):
+        to_pixels(path)
+
+
+def test_missing_image_and_folder(tmp_path):
+    for path in (tmp_path / 'nowhere.png', tmp_path):
+        with pytest.raises(FileNotFoundError, match='is missing: expected an image file'):
+            to_pixels(path)
+
+
+@pytest.mark.parametrize('x', [np.zeros((4, 4, 3)), np.zeros(9, np.uint8), np.zeros((4, 4), int)])
+def test_wrong_array(x):
+    with pytest.raises(ValueError, match='expected an image array of uint8'):
+        to_pixels(x)
+
+
+@pytest.mark.parametrize('mode', ['L', 'RGB', 'RGBA', 'LA', 'P', 'CMYK', '1'])
+def test_every_mode_and_size_becomes_the_square(mode):
+    out = to_pixels(picture().convert(mode))
+    assert out.shape == (224, 224, 3) and out.dtype == np.uint8
+
+
+def test_transparent_parts_become_white():
+    image = Image.new('RGBA', (224, 224), (255, 0, 0, 0))
+    assert (to_pixels(image) == 255).all()
+    assert (to_pixels(np.asarray(image)) == 255).all()
+
+
+@pytest.mark.parametrize(
+    'name, words',
+    [
+        ('resnet1001', "unknown backbone 'resnet1001'"),
+        (f'{DEFAULT}:trained', 'behind the colon expected random'),
+    ],
+)
+def test_wrong_name(name, words):
+    with pytest.raises(ValueError, match=words):
+        Backbone(name)
+
+
+def test_made_up_weights_are_always_the_same_and_keep_the_random_state():
+    name = f'{DEFAULT}:random'
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    one, two = Backbone(name), Backbone(name)
+    assert torch.equal(torch.rand(2), expected)
+    pixels = torch.from_numpy(to_pixels(picture()).copy())[None]
+    assert torch.equal(one(pixels), two(pixels))
+    assert not torch.equal(one(pixels), get_backbone()(pixels))
+
+
+def test_a_spec_of_ones_own():
+    usual = BACKBONES[DEFAULT]
+    last = Backbone(spec=Spec(stage=4, mean=usual.mean, std=usual.std))
+    assert last.channels == 320
+    assert last(torch.zeros(1, 224, 224, 3, dtype=torch.uint8)).shape == (1, 49, 320)
+    assert get_backbone().spec == usual
+
+
+def test_mirror_twice():
+    cells = grid(picture())[None]
+    assert torch.equal(mirror(mirror(cells, 2), 2), cells)
