@@ -11,7 +11,7 @@ MOVED = {
     'idc_nb.presets': 'idc_nb.lab.presets',
     'idc_nb.released': 'idc_nb.lab.released',
     'idc_nb.results': 'idc_nb.ablation',
-    'idc_nb.train': 'idc_nb.gpu (Progress: idc_nb.training, Validate: idc_nb.finetune)',
+    'idc_nb.train': 'idc_nb.gpu (Progress: idc_nb.lab.loop, Validate: idc_nb.lab.validate)',
 }
 
 

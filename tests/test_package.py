@@ -1,5 +1,7 @@
 """`import idc_nb` is pure, each module imports alone, and the command line speaks."""
 
+import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +76,17 @@ def test_the_changelog_tells_every_moved_module():
     text = (ROOT / 'CHANGELOG.md').read_text(encoding='utf-8')
     for old in MOVED:
         assert f'`{old}`' in text, f'CHANGELOG.md does not say where {old} went'
+
+
+def test_the_changelog_points_to_names_that_are_there():
+    text = (ROOT / 'CHANGELOG.md').read_text(encoding='utf-8')
+    table = text.partition('### What has moved')[2].partition('###')[0]
+    rows = re.findall(r'^\| (`idc_nb.*) \| `(idc_nb\.[\w.]+)`(.*) \|$', table, flags=re.M)
+    assert len(rows) > 10
+    for old, new, names in rows:
+        module = importlib.import_module(new)
+        for name in re.findall(r'`(\w+)[`(]', names or old.partition(':')[2]):
+            assert hasattr(module, name), f'CHANGELOG.md: {new} has no {name}'
 
 
 def test_demo_help():
