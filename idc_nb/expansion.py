@@ -6,7 +6,7 @@
 __all__ = ['BIRD_METRICS', 'EXPANSION_ROWS', 'DATA', 'ANNOTATED', 'truth_share', 'blind', 'scores', 'expansion_data', 'run',
            'run_rows', 'make_bird_checkpoint', 'main']
 
-# %% ../nbs/20_expansion.ipynb #60beda05
+# %% ../nbs/20_expansion.ipynb #5e0b02dc
 import argparse, datetime, time
 from dataclasses import asdict
 from itertools import product
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from .captioner import MODELS, save_captioner
 from .decode import caption_share
-from .demo import commit, machine
+from .lab.runs import commit, machine
 from .lab.bird_recipe import RECIPES, Birds, read_birds, train_birds
 from .lab.files import json_form, project_data, read_json, write_json
 from .metrics import per_cent, score
@@ -90,7 +90,11 @@ def run(
     seconds = round(time.time() - start, 1)
     return dict(seed=seed, settings=settings, seconds=seconds, scores=scores(said, birds)), c, said
 
-# %% ../nbs/20_expansion.ipynb #1b7e1f91
+# %% ../nbs/20_expansion.ipynb #3f6c27c9
+def _rounded(scores):
+    return {name: round(value, 1) for name, value in scores.items()}
+
+
 def run_rows(
     seeds: int = 3,  # seeds 0, 1, .. of each row
     path=None,  # file of the results; None: in results/
@@ -113,10 +117,10 @@ def run_rows(
         out |= dict(machine=machine(), date=str(datetime.date.today()), commit=commit())
         out['recipe'] = json_form([asdict(p) for p in RECIPES['tiny']])
         write_json(path, out, indent=1)
-        print(row, seed, size, kept['scores'], kept['seconds'], 's', flush=True)
+        print(row, seed, size, _rounded(kept['scores']), kept['seconds'], 's', flush=True)
     return out
 
-# %% ../nbs/20_expansion.ipynb #8ffa5fe9
+# %% ../nbs/20_expansion.ipynb #6ae6409d
 def make_bird_checkpoint(
     path=None,  # None: the model for birds that comes with the package
     seed: int = 0,
@@ -126,7 +130,7 @@ def make_bird_checkpoint(
     c.about |= dict(machine=machine(), date=str(datetime.date.today()), **kept)
     save_captioner(c, path or MODELS['mini_birds'])
     write_json(project_data().parent / 'results' / 'checkpoint_birds.json', c.about, indent=1)
-    print(kept['scores'], kept['seconds'], 's')
+    print(_rounded(kept['scores']), kept['seconds'], 's')
 
 
 def main(argv=None):

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['summary_vectors', 'ClassHeads', 'contrast_loss', 'fgvc_losses', 'ClassPairs', 'BirdPretraining', 'see_photos']
 
-# %% ../nbs/16_fgvc.ipynb #dde7e2b5
+# %% ../nbs/16_fgvc.ipynb #c62a6785
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from .lab.loop import StepBatches
 from .lab.store import FeatureStore
 from .pretrain import Pretraining
-from .training import PairBatches
 
 # %% ../nbs/16_fgvc.ipynb #32631c0d
 def summary_vectors(
@@ -69,8 +69,8 @@ def fgvc_losses(
     )
     return losses, species, same
 
-# %% ../nbs/16_fgvc.ipynb #0dd09f4a
-class ClassPairs(torch.utils.data.IterableDataset):
+# %% ../nbs/16_fgvc.ipynb #a79e5e9b
+class ClassPairs(StepBatches):
     "Batches of two photos with classes; step s depends only on the seed and s (paper section 3.5)."
 
     def __init__(
@@ -85,7 +85,7 @@ class ClassPairs(torch.utils.data.IterableDataset):
         above: 'dict|None' = None,  # class -> the one above it (`read_hierarchy`); for `hard`
     ):
         self.store, self.batch, self.steps, self.seed = store, batch, steps, seed
-        self.same, self.hard, self.start, self.rank, self.world = same, hard, 0, 0, 1
+        self.same, self.hard = same, hard
         self.rows = np.array([store.row(p.path) for p in photos])  # (photos,)
         labels = np.array([p.label for p in photos])
         self.names, self.classes = np.unique(labels, return_inverse=True)  # (K,), (photos,)
@@ -114,8 +114,6 @@ class ClassPairs(torch.utils.data.IterableDataset):
         img1, img2 = (torch.from_numpy(self.store.take(self.rows[pairs[:, k]])) for k in (0, 1))
         class1, class2 = torch.from_numpy(self.classes[pairs]).unbind(1)
         return dict(task='fgvc', img1=img1, img2=img2, class1=class1, class2=class2)
-
-    __iter__ = PairBatches.__iter__  # the steps from `start` on, shared among the processes
 
 # %% ../nbs/16_fgvc.ipynb #1f4ac0a0
 class BirdPretraining(Pretraining):

@@ -20,7 +20,7 @@ PAD, BOS, EOS, UNK, CLS, MASK = range(6)
 # %% ../nbs/02_vocab.ipynb #56d8bfba
 def words_of(caption: str) -> list:  # of str
     "Lower-case words; a full stop at the end of the last word is dropped."
-    text = re.sub(r'(?<=\S)\.$', '', caption.lower())  # a final dot with a letter before it
+    text = re.sub(r'(?<=\S)\.$', '', caption.lower())  # a final dot, unless it stands alone
     return text.split()
 
 # %% ../nbs/02_vocab.ipynb #c6c9c24d

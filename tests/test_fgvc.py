@@ -11,7 +11,7 @@ from idc_nb.inputs import ModelConfig
 from idc_nb.lab.bird_recipe import Alternate
 from idc_nb.lab.readers import read_birds_to_words, read_hierarchy, read_nabirds
 from idc_nb.model import DifferenceModel
-from idc_nb.negatives import Negative
+from idc_nb.lab.negatives_files import Negative
 from idc_nb.pretrain import TaskBatches
 from idc_nb.vocab import Vocab
 from idc_nb.world.bird_words import make_mini_birds

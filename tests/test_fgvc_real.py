@@ -9,10 +9,11 @@ import pytest
 import torch
 from idc_nb.fgvc import BirdPretraining, ClassPairs, see_photos
 from idc_nb.inputs import ModelConfig, whiten
+from idc_nb.lab.loop import fit
 from idc_nb.lab.readers import read_cub
 from idc_nb.lab.store import extract_features
 from idc_nb.model import DifferenceModel
-from idc_nb.training import TrainConfig, fit
+from idc_nb.training import TrainConfig
 
 CUB = Path(__file__).parents[2] / 'shared' / 'data' / 'cub'
 pytestmark = pytest.mark.skipif(not (CUB / 'images').is_dir(), reason='no ../shared/data/cub here')

@@ -39,7 +39,7 @@ def quiet():
         for logger, level in zip(loggers, levels):
             logger.setLevel(level)
 
-# %% ../../nbs/lab/07_loop.ipynb #6c492d73
+# %% ../../nbs/lab/07_loop.ipynb #aa669027
 def in_notebook() -> bool:  # False in a script and in a terminal
     "Can this process show a picture?"
     if 'IPython' not in sys.modules:
@@ -57,8 +57,10 @@ class Curve(Callback):
         every: int = 10,  # steps whose mean is one point
         smooth: int = 1,  # points in the running mean that is drawn
         chance: 'dict|None' = None,  # name -> height of a dotted line: what guessing reaches
+        ylim: 'dict|None' = None,  # name -> (lowest, highest) value of the panel
     ):
-        self.names, self.every, self.smooth, self.chance = names, every, smooth, chance or {}
+        self.names, self.every, self.smooth = names, every, smooth
+        self.chance, self.ylim = chance or {}, ylim or {}
         self.sums = {name: {} for name in names}  # name -> point -> (count, steps, values)
         self.handle, self.next_draw = None, time.perf_counter() + 1
 
@@ -100,7 +102,7 @@ class Curve(Callback):
             panel.plot(steps, values, color=sns.color_palette('colorblind')[0])
             if name in self.chance:
                 panel.axhline(self.chance[name], ls=':', color='black')
-            panel.set(xlabel='step', ylabel=name)
+            panel.set(xlabel='step', ylabel=name, ylim=self.ylim.get(name))
         return figure
 
     def draw(self):
@@ -133,7 +135,7 @@ class Curve(Callback):
     def on_exception(self, trainer, *_):
         self.on_train_end(trainer)
 
-# %% ../../nbs/lab/07_loop.ipynb #171ede48
+# %% ../../nbs/lab/07_loop.ipynb #9e8264f6
 def say_time(seconds: float) -> str:  # such as '3 h 07 min'
     "A time in its two largest units."
     minutes, seconds = divmod(round(seconds), 60)
@@ -185,7 +187,7 @@ class Progress(Callback):
         left = say_time(each * (self.steps - step))
         return f'{head} | {each:.2f} s a step | about {left} to finish'
 
-# %% ../../nbs/lab/07_loop.ipynb #e8e61db3
+# %% ../../nbs/lab/07_loop.ipynb #25ac94a5
 class StepBatches(torch.utils.data.IterableDataset):
     "Batches that are made by number. A subclass sets `batch` and `steps`, and adds `at`."
 
