@@ -135,10 +135,8 @@ class Pretraining(Stage):
         return loss, dict(loss=loss.detach(), accuracy=accuracy)
 
     def mvcl(self, img1, img2, batch):
-        ids = batch['ids']
-        loss, accuracy = mvcl_loss(
-            self.model, self.head, img1, img2, ids, self.t1, gather=self.gather
-        )
+        options = dict(temperature=self.t1, gather=self.gather)
+        loss, accuracy = mvcl_loss(self.model, self.head, img1, img2, batch['ids'], **options)
         return loss, dict(loss=loss.detach(), accuracy=accuracy)
 
     def fda(self, img1, img2, batch):

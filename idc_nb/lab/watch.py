@@ -23,7 +23,7 @@ class Watch(L.Callback):
         batches: TaskBatches,  # of pairs that are not trained on
         vocab: Vocab,
         every: int,  # steps
-        show=print,  # called with one line of text
+        show=print,  # called with the text
     ):
         self.vocab, self.every, self.show, self.seen = vocab, every, show, []
         steps = {}  # task -> its first step
@@ -47,8 +47,8 @@ class Watch(L.Callback):
             answers[task] = getattr(self, task)(stage, batch | tensors)
         stage.train()
         self.seen.append(dict(step=step, **answers))
-        lines = [f'{task} {answer}' for task, answer in answers.items()]
-        self.show(f'step {step:5} | ' + ' | '.join(lines))
+        lines = [f'  {task:4} {answer}' for task, answer in answers.items()]
+        self.show('\n'.join([f'step {step}', *lines]))
 
     def mlm(self, stage, b) -> str:  # the first caption, what fills its masks in capitals
         generator = torch.Generator().manual_seed(0)
