@@ -1,6 +1,6 @@
 import sys
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ['caption', 'captions']
 
 #: module of version 0.2 -> where its contents are; CHANGELOG.md has the names that moved alone
