@@ -22,7 +22,7 @@ TOOLS = {
     'lab/05_stack': '04_inputs',
     'lab/06_checkpoints': '',
     'lab/07_loop': '',
-    'lab/08_watch': '10_fda',
+    'lab/08_watch': '11_pretrain',
     'lab/09_caption_words': 'world/02_language',
     'lab/10_sentence_parts': 'world/02_language',
     'lab/11_negatives_files': '01_pairs',
