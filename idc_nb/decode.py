@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['greedy', 'beam_search', 'caption_share', 'merge_shares']
 
-# %% ../nbs/13_decode.ipynb #475cecbd
+# %% ../nbs/13_decode.ipynb #cb485ce9
 import torch
 from torch import Tensor, distributed
 from .lab.beam import check_beams, search_beams
-from .model import Room
+from .lab.stack import Room
 from .vocab import BOS, EOS, MASK
 
 # %% ../nbs/13_decode.ipynb #d3b3eb61
