@@ -62,8 +62,9 @@ class Watch(L.Callback):
         return ' '.join(w for w in words if w)
 
     def mvcl(self, stage, b) -> str:  # share of covered cells that are found
-        generator, (img1, img2) = torch.Generator().manual_seed(0), (b['img1'][:8], b['img2'][:8])
-        _, found = mvcl_loss(stage.model, stage.head, img1, img2, b['ids'][:8], generator=generator)
+        img1, img2, ids = b['img1'][:8], b['img2'][:8], b['ids'][:8]
+        generator = torch.Generator().manual_seed(0)
+        _, found = mvcl_loss(stage.model, stage.head, img1, img2, ids, generator=generator)
         return f'finds {found:.0%} of the cells'
 
     def fda(self, stage, b) -> str:  # mean place of the true caption
