@@ -8,7 +8,7 @@ __all__ = ['METRICS', 'PAIR_KINDS', 'SCORE_COLUMNS', 'counted', 'score', 'per_ce
 # %% ../nbs/14_metrics.ipynb #69d69216
 from collections.abc import Callable
 from .lab.java import meteor_scores
-from .lab.sentences import check_pairs, check_records, tokenise
+from .lab.sentences import check_pairs, check_records, tokenise_pairs
 from .pairs import DISTRACTOR
 from .world.scenes import CHANGES
 
@@ -42,7 +42,7 @@ def score(
 ) -> dict:  # {'BLEU-1'..'BLEU-4', 'METEOR', 'ROUGE-L': 0..1, 'CIDEr-D': 0..10}
     "Corpus scores as pycocoevalcap gives them. See `check_pairs` for the errors."
     check_pairs(references, candidates)
-    references, candidates = tokenise(references, candidates, tokenize)
+    references, candidates = tokenise_pairs(references, candidates, tokenize)
     scores = counted(references, candidates)
     if meteor:
         scores['METEOR'] = meteor_scores(references, candidates)['all']
@@ -93,7 +93,7 @@ def score_tree(
     refs = {i: r['references'] for i, r in by_id.items()}
     cands = {i: r['candidate'] for i, r in by_id.items()}
     check_pairs(refs, cands)
-    refs, cands = tokenise(refs, cands, tokenize)
+    refs, cands = tokenise_pairs(refs, cands, tokenize)
     groups, tree = _groups(by_id.values()), {}
     meteors = meteor_scores(refs, cands, groups) if meteor else {}
     for name, ids in groups.items():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, distributed
 import torch.nn.functional as F
 from .inputs import TEXT_CLS
-from .vocab import BOS, EOS, MASK, PAD, SPECIALS
+from .vocab import BOS, MASK, PAD, SPECIALS
 
 # %% ../nbs/07_mlm.ipynb #29d949f2
 IGNORE = -1  # target of a word that is not to be predicted

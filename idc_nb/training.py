@@ -105,7 +105,9 @@ def rate(
     if c.schedule == 'noam':
         return min(warm, (max(1, c.warmup) / (step + 1)) ** 0.5)
     if c.schedule == 'halving':
-        return warm / (1 + (step >= 10_000) + 2 * (step >= 20_000))
+        if step < 10_000:
+            return warm
+        return warm / 2 if step < 20_000 else warm / 4
     raise ValueError(f"unknown schedule {c.schedule!r}: expected 'cosine', 'noam' or 'halving'")
 
 # %% ../nbs/06_training.ipynb #fe9a5c81

@@ -8,7 +8,6 @@ __all__ = ['SPECIALS', 'PAD', 'BOS', 'EOS', 'UNK', 'CLS', 'MASK', 'words_of', 'V
 # %% ../nbs/02_vocab.ipynb #eeff2e97
 import re
 from collections import Counter
-from pathlib import Path
 import torch
 from torch import Tensor
 from .lab.files import read_json, write_json

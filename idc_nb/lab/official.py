@@ -9,7 +9,7 @@ __all__ = ['FILES', 'ReleasedModel', 'their_name', 'read_checkpoint', 'guess_con
            'Row', 'compare_arrays', 'check_folder', 'main']
 
 # %% ../../nbs/lab/21_official.ipynb #4741e009
-import argparse, copy, json, re, sys
+import argparse, copy, re, sys
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from .files import read_json, write_whole
 from ..mlm import IGNORE, read_pair
 from ..model import DifferenceModel
 from ..mvcl import CellHead, cell_logits, predict_cells
-from ..vocab import BOS, EOS, MASK
+from ..vocab import BOS, MASK
 
 # %% ../../nbs/lab/21_official.ipynb #9d69eba8
 class ReleasedModel(nn.Module):

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from ..fda import fda_loss, fda_similarities, ranking_loss, wins_by_kind
-from ..finetune import query_word_loss
 from ..inputs import tiny_config, whiten
 from .files import read_json
 from .left_out import cell_mse_loss
