@@ -34,6 +34,10 @@ TOOLS = {
     'lab/17_presets': '12_finetune',
     'lab/18_runs': '01_pairs',
     'lab/19_bird_recipe': '17_captioner',
+    'lab/21_official': '16_fgvc',
+    'lab/27_sentence_files': '',
+    'lab/28_pixels': '',
+    'lab/29_image_lists': '',
 }
 
 

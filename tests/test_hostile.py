@@ -251,7 +251,7 @@ PAIR = dict(IMAGES, sentences=['the cube is gone'])
         ('[1, 2]', "no 'img1'"),
         ('{"img1": "a"}', "no 'img2'"),
         ('{"img1": "a", "img2": "b"}', 'expected "sentences"'),
-        ('{"img1": "a", "img2": "b", "sentences": "one text"}', 'expected "sentences"'),
+        ('{"img1": "a", "img2": "b", "description": "one text"}', 'expected "sentences"'),
         ('{"img1": "a", "img2": "b", "sentences": []}', 'expected "sentences"'),
         ('{"img1": "a", "img2": "b", "sentences": [""]}', 'expected "sentences"'),
         ('{"img1": "a", "img2": "b", "description": [["a"], "b", 3]}', 'expected "sentences"'),

@@ -501,45 +501,143 @@ def _score_parser():
     p = _parser(
         'idc_score',
         'Score captions: BLEU, METEOR, ROUGE-L and CIDEr-D, times 100 as in published tables.\n'
-        'references.json: {"id": ["a sentence", ...]}; candidates.json: {"id": "a sentence"},\n'
-        'with the same ids.',
+        'Both files may be COCO captions or results, {"id": ["a sentence", ..]}, {"id": "a\n'
+        'sentence"}, JSON lines in the released form, or what idc_caption writes. A file of\n'
+        'records holds references and candidates, and needs no second file.',
         'idc_score references.json candidates.json',
+        'idc_score test.json said.jsonl --by type_mapping.json --tokens ptb',
+        'idc_score runs/demo_0/said/trained.jsonl',
     )
     add = p.add_argument
-    add('references', help='JSON file, {id: [sentences]}')
-    add('candidates', help='JSON file, {id: sentence}')
+    add('references', help='what people said, or records')
+    add('candidates', nargs='?', help='what is to be judged (not for records)')
     add('--json', action='store_true', help='print JSON in place of a table')
     add('--no-meteor', action='store_true', help='leave METEOR out (it starts Java)')
     tokens = 'words between spaces as in the released code (default), or PTB as in other papers'
     add('--tokens', choices=('whitespace', 'ptb'), default='whitespace', help=tokens)
+    add('--subset', action='store_true', help='score only the pairs that have a candidate')
+    add('--by', help='a type map, {"id": "kind"} or records: also score each kind of change')
+    add('--scenes', help='scenes.json of made data: also count the true sentences')
     return p
 
 
-def _by_id(path):  # a JSON object; ValueError if the file holds something else
-    from idc_nb.lab.files import read_json
+def _sentence_pairs(a) -> tuple:  # references, candidates, {id: the candidate's line}, what is said
+    from idc_nb.lab.sentence_files import match_ids, read_sentences
 
-    x = read_json(path)
-    if not isinstance(x, dict):
-        kind = type(x).__name__
-        raise ValueError(f'{path}: expected an object with ids as keys, got a {kind}')
-    return x
+    references = read_sentences(a.references)
+    if not a.candidates:
+        if references.form != 'records':
+            raise ValueError(
+                f'{a.references} holds {references.form}: a file of candidates is needed'
+            )
+        said = {id: r['candidate'] for id, r in references.more.items()}
+        return references.texts, said, references.more, [f'records: {references}']
+    candidates = read_sentences(a.candidates)
+    if candidates.form == 'records':  # their candidates, and not their references
+        more = candidates.more.items()
+        candidates.texts = {id: [r['candidate']] for id, r in more}
+    several = [id for id, said in candidates.texts.items() if len(said) != 1]
+    if several:
+        n = len(candidates.texts[several[0]])
+        raise ValueError(f'{a.candidates}, id {several[0]!r}: {n} sentences, expected one')
+    found, how, left = match_ids(references, candidates, a.subset)
+    lines = [f'references: {references}', f'candidates: {candidates}', f'paired by {how}']
+    if left:
+        lines.append(f'a subset: {left:,} pairs without a candidate are left out')
+    texts = {id: references.texts[theirs] for id, theirs in found.items()}
+    said = {id: candidates.texts[id][0] for id in found}
+    return texts, said, {id: candidates.more.get(id, {}) for id in found}, lines
+
+
+def _truth(path, kinds, said) -> dict:  # {id: is the sentence true?} of made data
+    from idc_nb.lab.files import get_key, read_json
+    from idc_nb.lab.sentence_files import DISTRACTOR, pair_number
+    from idc_nb.world.language import is_true
+    from idc_nb.world.scenes import from_dict
+
+    scenes, truth = read_json(path), {}
+    for id, sentence in said.items():
+        record = get_key(scenes, f'CLEVR_default_{pair_number(id) or 0:06d}.png', path)
+        second = DISTRACTOR if kinds[id] == DISTRACTOR else 'after'
+        both = from_dict(record['before']), from_dict(record[second])
+        truth[id] = bool(is_true(sentence, *both))
+    return truth
+
+
+def _kinds(a, more) -> dict:  # {id: kind}; {} if nothing tells the kinds
+    from idc_nb.lab.files import get_key, read_json
+    from idc_nb.lab.sentence_files import is_distractor, pair_number, read_groups
+
+    if a.by:
+        return read_groups(a.by, list(more))
+    if all('kind' in x for x in more.values()):
+        return {id: str(x['kind']) for id, x in more.items()}
+    if not a.scenes:
+        return {}
+    scenes, kinds = read_json(a.scenes), {}
+    for id in more:
+        record = get_key(scenes, f'CLEVR_default_{pair_number(id) or 0:06d}.png', a.scenes)
+        kinds[id] = 'distractor' if is_distractor(id) else record['change']['kind']
+    return kinds
+
+
+def _score_by_kind(a, references, candidates, more, kinds):  # the tree of `score_trees`
+    from idc_nb.metrics import score_trees
+
+    truth = _truth(a.scenes, kinds, candidates) if a.scenes else {}
+    records = []
+    for id, refs in references.items():
+        r = dict(id=id, references=refs, candidate=candidates[id], kind=kinds[id])
+        r['true'] = truth.get(id, more[id].get('true'))
+        r['judged'] = more[id].get('judged')
+        if 'change' in more[id]:  # of idc_caption
+            r['judged'] = more[id]['change'] > 0.5
+        records.append(r)
+    every = tuple(dict.fromkeys(kinds.values()))
+    tree = score_trees({'': records}, not a.no_meteor, a.tokens, every)['']
+    if 'distractor' not in tree and 'change' not in every:
+        tree.pop('change', None)  # the same as all
+    return tree
 
 
 @_command
 def idc_score(argv=None):  # exit code
     "Score captions against references."
     a = _score_parser().parse_args(argv)
+    from idc_nb.lab.sentence_files import scoring_notes
+    from idc_nb.lab.sentences import check_pairs
     from idc_nb.metrics import per_cent, score
 
-    references, candidates = _by_id(a.references), _by_id(a.candidates)
+    references, candidates, more, lines = _sentence_pairs(a)
     try:
-        found = score(references, candidates, meteor=not a.no_meteor, tokenize=a.tokens)
-    except TypeError as e:
+        check_pairs(references, candidates)
+    except (TypeError, ValueError) as e:
         raise ValueError(f'{a.references}, {a.candidates}: {e}') from None
-    scores, pairs = per_cent(found), len(references)
+    notes = scoring_notes(references, candidates, a.tokens)
+    kinds = _kinds(a, more)
+    about = dict(pairs=len(references), tokens=a.tokens, scale=100, read=lines, notes=notes)
+    if kinds:
+        tree = _score_by_kind(a, references, candidates, more, kinds)
+        single = [name for name, row in tree.items() if row['n'] == 1 < len(references)]
+        if single:
+            notes.append(f'a single pair in {", ".join(single)}: CIDEr-D is 0 there')
+        return _print_scores(a, about, dict(groups=tree))
+    found = score(references, candidates, meteor=not a.no_meteor, tokenize=a.tokens)
+    _print_scores(a, about, per_cent(found))
+
+
+def _print_scores(a, about, scores):
     if a.json:
-        print(json.dumps(dict(pairs=pairs, tokens=a.tokens, **scores)))
+        print(json.dumps(about | scores))
         return
-    print(f'{pairs:,} pairs, {a.tokens} tokens')
-    for name, value in scores.items():
-        print(f'{name:8}{value:8.2f}')
+    print(*about['read'], sep='\n')
+    print(f'{about["pairs"]:,} pairs, {a.tokens} tokens, scores times 100')
+    if 'groups' in scores:
+        from idc_nb.metrics import table
+
+        print(table(scores['groups']).round(2).dropna(axis=1, how='all').to_string())
+    else:
+        for name, value in scores.items():
+            print(f'{name:8}{value:8.2f}')
+    for note in about['notes']:
+        print(f'note: {note}')

@@ -18,6 +18,7 @@ from ..grid import SIDE
 from .files import read_lines, write_whole
 from .readers import BIRDS, SPLITS, Photo, read_birds_to_words, read_cub
 from .readers import read_hierarchy, read_nabirds
+from .sentence_files import image_stem, line_sentences, pair_number
 from .store import FeatureStore, fill_store, finished
 from ..pairs import DISTRACTOR, Triplet, read_clevr_change, read_kinds
 
@@ -236,8 +237,8 @@ def as_cells(
 
 # %% ../../nbs/lab/20_released.ipynb #854a40d0
 def released_name(name: str) -> str:
-    "An image's name without folder and '.jpg'."
-    return name.split('/')[-1].removesuffix('.jpg')
+    "An image's name without folder and ending."
+    return image_stem(name)
 
 
 def _arrays_of(path) -> dict:  # {key: LazyArray} of a pickle, checked
@@ -326,22 +327,6 @@ def _objects(path, *fields):  # (line, object with these fields) of each line
             raise ValueError(f'{path}, line {n}: {expected}; no {missing[0]!r} in it')
         yield n, x
 
-
-def _all_are(x, kind) -> bool:
-    return isinstance(x, list) and all(isinstance(item, kind) for item in x)
-
-
-def _sentences(x, path, n) -> list:  # of str, from any of the forms
-    said = x['sentences'] if 'sentences' in x else x.get('description')
-    if said and _all_are(said, list):
-        said = [' '.join(map(str, tokens)) for tokens in said]
-    elif _all_are(said, str) and 'sentences' not in x:
-        said = [' '.join(said)]
-    if not (said and _all_are(said, str) and all(map(str.strip, said))):
-        expected = 'expected "sentences" (texts) or "description" (tokens, or a list of them)'
-        raise ValueError(f'{path}, line {n}: {expected}, found {str(said)[:40]!r}')
-    return said
-
 # %% ../../nbs/lab/20_released.ipynb #a8ba86e7
 CHANGE = 'change'  # a change whose kind the file does not tell
 
@@ -351,7 +336,7 @@ def _kind(img1, img2, kinds):  # of a pair by its names
         return BIRDS
     if 'nonsemantic' in img2:
         return DISTRACTOR
-    return kinds.get(int(img1.split('_')[-1]), CHANGE)
+    return kinds.get(pair_number(img1), CHANGE)
 
 
 def read_released_pairs(
@@ -363,7 +348,7 @@ def read_released_pairs(
     kinds, said = read_kinds(types) if types else {}, {}
     for n, x in _objects(path, 'img1', 'img2'):
         pair = released_name(str(x['img1'])), released_name(str(x['img2']))
-        said.setdefault(pair, []).extend(_sentences(x, path, n))
+        said.setdefault(pair, []).extend(line_sentences(x, f'{path}, line {n}'))
     return [
         Triplet(f'{a}_{b}', a, b, tuple(captions), _kind(a, b, kinds))
         for (a, b), captions in said.items()
@@ -383,7 +368,7 @@ def read_released_photos(
     "Read released photos and their captions. FileNotFoundError, ValueError name file and line."
     said = {}
     for n, x in _objects(path, 'img'):
-        said.setdefault(str(x['img']), []).extend(_sentences(x, path, n))
+        said.setdefault(str(x['img']), []).extend(line_sentences(x, f'{path}, line {n}'))
     photos = []
     for img, captions in said.items():
         name = released_name(img)
