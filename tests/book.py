@@ -36,7 +36,7 @@ TOOLS = {
     'lab/19_bird_recipe': '17_captioner',
     'lab/21_official': '16_fgvc',
     'lab/27_sentence_files': '',
-    'lab/28_pixels': '',
+    'lab/28_pixels': 'world/04_birds',
     'lab/29_image_lists': '',
 }
 
