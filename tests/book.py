@@ -35,9 +35,9 @@ TOOLS = {
     'lab/18_runs': '01_pairs',
     'lab/19_bird_recipe': '17_captioner',
     'lab/21_official': '16_fgvc',
-    'lab/27_sentence_files': '',
-    'lab/28_pixels': 'world/04_birds',
-    'lab/29_image_lists': '',
+    'lab/28_sentence_files': '',
+    'lab/29_pixels': 'world/04_birds',
+    'lab/30_image_lists': '',
 }
 
 

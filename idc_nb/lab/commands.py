@@ -78,12 +78,12 @@ def _data_parser():
     return p
 
 
-def _describe(folder):  # 0, or 1 if nothing usable was found
+def _describe(folder):  # 0, or 1 if nothing usable was found: no data, or most images missing
     from idc_nb.lab.released import describe_folder
 
     found = describe_folder(folder)
     print(found)
-    return 0 if found.counts else 1
+    return 0 if found.usable else 1
 
 
 @_command
