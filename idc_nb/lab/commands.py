@@ -7,7 +7,7 @@ __all__ = ['idc_data', 'find_images', 'store_folder', 'idc_features', 'idc_train
 
 # %% ../../nbs/lab/24_commands.ipynb #dd45803a
 import argparse, functools, json, os, sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 # %% ../../nbs/lab/24_commands.ipynb #2bce4e2c
@@ -196,6 +196,24 @@ def _settings(a):  # Preset, TrainConfig of the stage
     return p, replace(c, seed=a.seed, **asked)
 
 
+def _reads_birds(preset) -> bool:
+    return preset.name in ('paper_cub', 'paper_birds')
+
+
+def _check_kind(data, preset):  # ValueError: the preset reads data of another kind
+    data = Path(data)
+    birds = [name for name in ('birds_to_words', 'cub', 'nabirds') if (data / name).is_dir()]
+    clevr = (data / 'splits.json').exists() or (data / 'sc_images').is_dir()
+    if birds and not clevr and not _reads_birds(preset):
+        other = 'for birds there are paper_cub and paper_birds'
+        raise ValueError(f'{data} holds birds, preset {preset.name} reads CLEVR-Change; {other}')
+    needed = dict(paper_cub='cub', paper_birds='birds_to_words').get(preset.name)
+    if needed and data.is_dir() and needed not in birds:
+        found = 'CLEVR-Change' if clevr else ', '.join(birds) or 'nothing of them'
+        expected = f'expected {data}/{needed}, beside it birds_to_words/, cub/, nabirds/'
+        raise ValueError(f'preset {preset.name} reads birds: {expected}; found {found}')
+
+
 def _pairs(data, split):  # triplets whose images are there
     from idc_nb.pairs import read_clevr_change
 
@@ -203,6 +221,46 @@ def _pairs(data, split):  # triplets whose images are there
     if not triplets:
         raise ValueError(f'{data}: no pair of split {split!r} has all its images')
     return triplets
+
+
+@dataclass
+class _Data:  # what a preset trains on
+    train: list  # of triplets
+    val: list  # of triplets
+    photos: list  # of `Photo` with captions (CUB)
+    labelled: list  # of `Photo` with labels (NABirds)
+
+    def captions(self):  # of all, for the vocabulary
+        return [c for x in (*self.train, *self.photos) for c in x.captions]
+
+
+def _birds(root):
+    from idc_nb.lab.readers import read_birds_to_words, read_cub, read_nabirds
+
+    data = _Data([], [], [], [])
+    if (root / 'birds_to_words').is_dir():
+        tsv = root / 'birds_to_words' / 'birds-to-words-v1.0.tsv'
+        data.train = read_birds_to_words(tsv, 'train', on_disk=True)
+        data.val = read_birds_to_words(tsv, 'val', on_disk=True)
+    if (root / 'cub').is_dir():
+        data.photos = read_cub(root / 'cub', 'train', root / 'cub' / 'text_c10', on_disk=True)
+    if (root / 'nabirds').is_dir():
+        data.labelled = read_nabirds(root / 'nabirds', 'train', on_disk=True)
+    return data
+
+
+def _data(a, preset):
+    _check_kind(a.data, preset)
+    if not _reads_birds(preset) or not Path(a.data).is_dir():
+        val = _pairs(a.data, 'val') if a.stage == 'finetune' else []
+        return _Data(_pairs(a.data, 'train'), val, [], [])
+    data = _birds(Path(a.data))
+    needed = data.photos if preset.name == 'paper_cub' else data.train
+    if not needed or (a.stage == 'finetune' and not data.val):
+        raise ValueError(f'{a.data}: no photo of {preset.name} is there; --describe says more')
+    if preset.name == 'paper_birds' and a.stage == 'pretrain' and not data.labelled:
+        _say(f'{a.data} has no nabirds/: no step reads labels')
+    return data
 
 
 def _remember(path, settings):  # write them; ValueError if others stand there
@@ -218,16 +276,16 @@ def _remember(path, settings):  # write them; ValueError if others stand there
         raise ValueError(f'{path} was begun with other settings ({said}): use another --out')
 
 # %% ../../nbs/lab/24_commands.ipynb #1b4458d1
-def _vocab(path, triplets):  # written once, so that a continued run has the same
+def _vocab(path, data):  # written once, so that a continued run has the same
     from idc_nb.vocab import Vocab, load_vocab, save_vocab
 
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_vocab(Vocab.build(c for t in triplets for c in t.captions), path)
+        save_vocab(Vocab.build(data.captions()), path)
     return load_vocab(path)
 
 
-def _new_stage(a, preset, c, store, vocab, out):  # its model is new, or of the stage before
+def _new_stage(a, preset, c, store, vocab, data, out):  # its model is new, or of the stage before
     import torch
     from idc_nb.inputs import whiten
     from idc_nb.model import DifferenceModel
@@ -237,7 +295,10 @@ def _new_stage(a, preset, c, store, vocab, out):  # its model is new, or of the 
     if not _is_paper(preset):
         whiten(model.embed, store.sample_cells())
     if a.stage == 'pretrain':
-        return _pretraining(a, preset, c, model)
+        before = f'{preset.start_from}_{a.seed}' if preset.start_from else None
+        if a.start_from or before:
+            _start_from(model, a.start_from, out.parent / (before or ''))
+        return _pretraining(a, preset, c, model, data)
     _start_from(model, a.start_from, out)
     return _finetuning(preset, c, model)
 
@@ -246,10 +307,16 @@ def _is_paper(preset):
     return preset.name.startswith('paper')
 
 
-def _pretraining(a, preset, c, model):
+def _pretraining(a, preset, c, model, data):
+    from idc_nb.fgvc import BirdPretraining
     from idc_nb.gpu import from_others
     from idc_nb.pretrain import TASKS, Pretraining
 
+    if _reads_birds(preset):
+        classes = len({photo.label for photo in data.labelled}) or 1
+        t1, t2 = preset.mvcl_temperature, preset.fda_temperature
+        gather = from_others if a.gather else None
+        return BirdPretraining(model, c, classes, t1=t1, t2=t2, gather=gather)
     resting = () if _is_paper(preset) else tuple(TASKS)
     temperatures = preset.mvcl_temperature, preset.fda_temperature
     return Pretraining(model, c, resting, *temperatures, from_others if a.gather else None)
@@ -269,10 +336,13 @@ def _start_from(model, path, out):  # weights of `path`, or of the stage before 
 
     path = path or newest_checkpoint(out / 'pretrain')
     if not path:
-        return _say('starting from an untrained model (no pretrain/ in --out, no --start-from)')
+        return _say(f'starting from an untrained model (no {out}/pretrain, no --start-from)')
     there = read_state(path)['state_dict']
     weights = {k.removeprefix('model.'): v for k, v in there.items() if k.startswith('model.')}
-    missing = model.load_state_dict(weights, strict=False).missing_keys  # heads may be missing
+    try:
+        missing = model.load_state_dict(weights, strict=False).missing_keys  # heads may be missing
+    except RuntimeError as e:  # other shapes
+        raise ValueError(f'{path} holds another model: {str(e).splitlines()[-1].strip()}') from None
     if len(missing) > len(weights):
         lack = f'{len(missing)} weights are missing, such as {missing[0]}'
         raise ValueError(f'{path} holds another model: {lack}')
@@ -287,9 +357,15 @@ def _train_parser():
         'What needs a GPU is untested.',
         'idc_train --data data/mini --preset tiny --stage pretrain',
         'idc_train --data data/mini --preset tiny --stage finetune',
+        'idc_train --data data/birds --preset paper_cub',
+        'idc_train --data data/birds --preset paper_birds',
     )
     add = p.add_argument
-    add('--data', required=True, help='folder in the layout of CLEVR-Change, made or real')
+    add(
+        '--data',
+        required=True,
+        help='a folder like CLEVR-Change; for birds one with birds_to_words/, cub/, nabirds/',
+    )
     add('--preset', default='tiny', help='paper_clevr, paper_birds, .. or tiny (default)')
     stage = 'finetune starts from the pretrain stage in the same --out'
     add('--stage', choices=('pretrain', 'finetune'), default='pretrain', help=stage)
@@ -334,12 +410,37 @@ def _add_machine(p):  # arguments on devices
     add('--workers', type=int, default=0, help='processes that read batches ahead (default 0)')
 
 # %% ../../nbs/lab/24_commands.ipynb #c92d80df
-def _batches(a, preset, c, triplets, store, vocab):
+def _bird_batches(a, preset, c, data, store, vocab):  # of pre-training
+    from idc_nb.fgvc import ClassPairs
+    from idc_nb.gic import PhotoBatches, photo_negatives
+    from idc_nb.lab.bird_recipe import Alternate
+    from idc_nb.negatives import build_negatives
+    from idc_nb.pretrain import TaskBatches
+
+    common = store, vocab, c.batch, c.steps
+    settings = dict(seed=a.seed, captions=c.captions, max_len=preset.max_len)
+    settings['tasks'] = {task: w for task, w in preset.tasks.items() if task != 'fgvc'}
+    if preset.name == 'paper_cub':
+        negatives = photo_negatives(data.photos, preset.negatives, seed=a.seed)
+        return PhotoBatches(data.photos, *common, **settings, negatives=negatives)
+    said = {t.id: list(t.captions) for t in data.train}
+    negatives = build_negatives(said, preset.negatives, seed=a.seed)
+    texts = TaskBatches(data.train, *common, **settings, negatives=negatives)
+    if not data.labelled:
+        return texts
+    labels = ClassPairs(data.labelled, store, c.batch, c.steps, a.seed)
+    return Alternate(texts, labels, preset.share('fgvc'))
+
+
+def _batches(a, preset, c, data, store, vocab):
     from idc_nb.negatives import build_negatives
     from idc_nb.pretrain import TaskBatches
     from idc_nb.training import PairBatches
 
+    if _reads_birds(preset) and a.stage == 'pretrain':
+        return _bird_batches(a, preset, c, data, store, vocab)
     settings = dict(seed=a.seed, captions=c.captions, max_len=preset.max_len, mirrored=c.mirrored)
+    triplets = data.train
     common = triplets, store, vocab, c.batch, c.steps
     if a.stage == 'finetune':
         return PairBatches(*common, **settings)
@@ -361,7 +462,7 @@ def _open_store(a):
     return FeatureStore(folder)
 
 
-def _callbacks(a, preset, c, store, vocab, folder):
+def _callbacks(a, preset, c, data, store, vocab, folder):
     from idc_nb.finetune import Validate
     from idc_nb.metrics import caption_score
     from idc_nb.training import Progress
@@ -369,8 +470,7 @@ def _callbacks(a, preset, c, store, vocab, folder):
     progress = Progress(c.steps, a.say_every, a.pause_after)
     if a.stage == 'pretrain':
         return [progress]
-    val = _pairs(a.data, 'val')
-    evaluate = caption_score(val, store, vocab, preset.select, preset.max_len)
+    evaluate = caption_score(data.val, store, vocab, preset.select, preset.max_len)
     when = preset.validate_every, preset.patience, preset.select_after
     return [Validate(evaluate, folder, *when, preset.select), progress]
 
@@ -391,29 +491,31 @@ def idc_train(argv=None):  # exit code
     "Train a stage of a preset."
     a = _train_parser().parse_args(argv)
     preset, c = _settings(a)
-    triplets, store = _pairs(a.data, 'train'), _open_store(a)
+    data, store = _data(a, preset), _open_store(a)
     out = Path(a.out or f'runs/{preset.name}_{a.seed}')
     folder = out / a.stage
     settings = dict(preset=preset.name, stage=a.stage, **asdict(c))
-    settings |= dict(backbone=store.backbone, precision=a.precision, pairs=len(triplets))
+    settings |= dict(backbone=store.backbone, precision=a.precision, pairs=len(data.train))
     _remember(folder / 'settings.json', settings)
-    vocab = _vocab(out / 'vocab.json', triplets)
-    _train(a, preset, c, triplets, store, vocab, out)
+    vocab = _vocab(out / 'vocab.json', data)
+    _train(a, preset, c, data, store, vocab, out)
 
 
-def _train(a, preset, c, triplets, store, vocab, out):
+def _train(a, preset, c, data, store, vocab, out):
     from idc_nb.gpu import compile_stacks
     from idc_nb.training import fit
 
     folder = out / a.stage
-    batches = _batches(a, preset, c, triplets, store, vocab)
-    stage = _new_stage(a, preset, c, store, vocab, out)
+    batches = _batches(a, preset, c, data, store, vocab)
+    stage = _new_stage(a, preset, c, store, vocab, data, out)
     if a.compile:
         compile_stacks(stage.model)
     million = sum(p.numel() for p in stage.model.parameters()) / 1e6
-    data = f'{len(triplets):,} pairs, {len(vocab)} words'
-    _say(f'{a.stage} of {preset.name}: {data}, {million:.1f} M weights; {folder}')
-    callbacks = _callbacks(a, preset, c, store, vocab, folder)
+    size = f'{len(data.train):,} pairs, {len(vocab)} words'
+    if _reads_birds(preset):
+        size = f'{len(data.photos):,} + {len(data.labelled):,} photos, {size}'
+    _say(f'{a.stage} of {preset.name}: {size}, {million:.1f} M weights; {folder}')
+    callbacks = _callbacks(a, preset, c, data, store, vocab, folder)
     fit(stage, batches, folder, a.save_every, a.workers, callbacks, **_trainer(a, folder))
     _finish(a, stage, vocab, store, out)
 
@@ -434,11 +536,14 @@ def _finish(
 def _write_captioner(a, stage, vocab, store, out, step):  # with the best weights, if any were kept
     from idc_nb.captioner import Captioner, save_captioner
     from idc_nb.lab.checkpoints import read_state
+    from idc_nb.lab.presets import preset
 
     best = out / a.stage / 'best.ckpt'
     if best.exists():
         stage.load_state_dict(read_state(best)['state_dict'])
     about = dict(preset=a.preset, seed=a.seed, steps=step)
+    if 'birds' in a.preset:  # no distractors, so no judge; captions are paragraphs
+        about |= dict(judge=False, max_len=preset(a.preset).max_len)
     path = out / 'captioner.safetensors'
     save_captioner(Captioner(stage.model, vocab, store.backbone, about), path)
     _say(f'idc_caption --checkpoint {path} says what it sees')
