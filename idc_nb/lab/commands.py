@@ -584,7 +584,8 @@ def _image_pairs(a) -> tuple:  # (img1, img2) each; is it a list of which single
     if not any(folders) and len(a.images) == 2:
         return [tuple(a.images)], False
     if not all(folders):
-        raise ValueError(f'{a.images[-1]}: expected two images, two folders or a folder of pairs')
+        names = ' and '.join(Path(path).name for path in a.images)
+        raise ValueError(f'expected two images, two folders or a folder of pairs, got {names}')
     pairs, left = pair_folders(*a.images) if len(a.images) == 2 else pair_folder(a.images[0])
     if left:
         print('left out:', say_left_out(left), file=sys.stderr)
