@@ -34,6 +34,7 @@ TOOLS = {
     'lab/17_presets': '12_finetune',
     'lab/18_runs': '01_pairs',
     'lab/19_bird_recipe': '17_captioner',
+    'lab/27_scheme': '',
 }
 
 
