@@ -32,7 +32,7 @@ TOOLS = {
     'lab/15_java': '',
     'lab/16_sentences': '',
     'lab/17_presets': '12_finetune',
-    'lab/18_runs': '01_pairs',
+    'lab/18_runs': '13_decode',
     'lab/19_bird_recipe': '17_captioner',
     'lab/27_scheme': '',
 }
