@@ -67,6 +67,7 @@ def timm_net(
 # %% ../../nbs/lab/02_weights.ipynb #a3abcdf0
 def read_tensors(
     path,  # a safetensors file
+    more: str = '',  # what the message about another file also says
 ) -> tuple:  # its text under 'idc_nb', None if there is none; {name: tensor}
     "FileNotFoundError if there is no file, a ValueError if it holds something else."
     if not Path(path).is_file():
@@ -76,7 +77,7 @@ def read_tensors(
             weights = {name: f.get_tensor(name) for name in f.keys()}
             metadata = f.metadata() or {}
     except SafetensorError as e:
-        raise ValueError(f'{path} is not a safetensors file ({e})') from None
+        raise ValueError(f'{path} is not a safetensors file ({e}){more}') from None
     return metadata.get('idc_nb'), weights
 
 
