@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from idc_nb.grid import BACKBONES, DEFAULT, Backbone, Spec, get_backbone, grid, mirror, to_pixels
+from idc_nb.lab.weights import _whole_offline_net, merge_norms, timm_net
 
 
 def picture(size=(60, 40)):
@@ -80,6 +82,44 @@ def test_a_spec_of_ones_own():
     assert last.channels == 320
     assert last(torch.zeros(1, 224, 224, 3, dtype=torch.uint8)).shape == (1, 49, 320)
     assert get_backbone().spec == usual
+
+
+@pytest.mark.parametrize('size', [(224, 224), (97, 130), (31, 64)])
+def test_the_offline_network_is_timms_at_any_size(size):
+    theirs = _whole_offline_net().eval()
+    x = torch.randn(1, 3, *size)
+    with torch.inference_mode():
+        maps = theirs.forward_intermediates(x, intermediates_only=True)
+        for stage in range(5):
+            net = timm_net(DEFAULT, stage)
+            assert torch.equal(net(x)[0], maps[stage]), stage
+            assert net.map_channels == maps[stage].shape[1]
+        assert torch.equal(timm_net(DEFAULT, -1)(x)[0], maps[4])
+
+
+def test_merged_norms_are_a_copy_in_the_same_layout():
+    plain = get_backbone()
+    names = list(plain.state_dict())
+    merged = merge_norms(plain)
+    assert list(plain.state_dict()) == names and 'net.layers.0.norm.weight' in names
+    assert not any('norm' in name for name in merged.state_dict())
+    assert not any(p.requires_grad for p in merged.parameters())
+    weight = merged.net.layers[1].parts[0].conv.weight
+    assert weight.stride() == plain.net.layers[1].parts[0].conv.weight.stride()
+    kinds = [type(m) for m in merged.modules()]
+    assert nn.BatchNorm2d not in kinds
+    pixels = torch.from_numpy(to_pixels(picture()).copy())[None]
+    with torch.inference_mode():
+        torch.testing.assert_close(merged(pixels), plain(pixels), rtol=1e-4, atol=1e-3)
+        y = merged.net(torch.zeros(2, 3, 224, 224).to(memory_format=torch.channels_last))[0]
+    assert y.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_merging_leaves_other_networks_as_they_are():
+    plain = Backbone('resnet18:random')
+    pixels = torch.from_numpy(to_pixels(picture()).copy())[None]
+    with torch.inference_mode():
+        assert torch.equal(merge_norms(plain)(pixels), plain(pixels))
 
 
 def test_mirror_twice():
