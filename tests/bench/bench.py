@@ -254,7 +254,7 @@ def decoding_entries(size, B):
 
 def other_entries():
     from idc_nb.grid import get_backbone, to_pixels
-    from idc_nb.lab.weights import OFFLINE, merge_norms
+    from idc_nb.lab.weights import OFFLINE, _whole_offline_net, merge_norms
     from idc_nb.metrics import score_tree
     from idc_nb.pairs import image_paths
     from idc_nb.world import render as renderer
@@ -268,8 +268,8 @@ def other_entries():
     pixels = torch.from_numpy(np.stack([to_pixels(p) for p in image_paths(test)[:32]]))
     usual = copy.deepcopy(net)  # timm's network with the weights of ours
     usual.net = timm.create_model(OFFLINE, features_only=True, out_indices=(net.spec.stage,)).eval()
-    names, weights = usual.net.state_dict(), net.net.state_dict().values()
-    usual.net.load_state_dict(dict(zip(names, weights)))
+    weights = _whole_offline_net().state_dict()
+    usual.net.load_state_dict({key: weights[key] for key in usual.net.state_dict()})
     scene = from_dict(next(iter(read_json(root / 'scenes.json').values()))['before'])
     records = []
     for t in test:
@@ -298,12 +298,14 @@ def other_entries():
         kept_trace.cache_clear()
         return renderer.render(scene)
 
-    def record(trace):  # the four pictures of a record, drawn from its seed
+    def records(trace):  # the 32 pictures of 8 records, drawn from their seeds
         def run():
             renderer.trace = trace
             kept_trace.cache_clear()
-            scenes = sample_record(0, 3)
-            pictures = [renderer.render(scenes[which]) for which in FOLDERS]
+            pictures = []
+            for i in range(8):
+                scenes = sample_record(0, i)
+                pictures += [renderer.render(scenes[which]) for which in FOLDERS]
             renderer.trace = kept_trace
             return torch.from_numpy(np.stack(pictures)).float()
 
@@ -317,7 +319,7 @@ idc_nb.caption(picture, picture)
 
     return dict(
         render=dict(fast=quiet(one_picture)),
-        record=dict(fast=record(kept_trace), plain=record(kept_trace.__wrapped__)),
+        records_8=dict(fast=records(kept_trace), plain=records(kept_trace.__wrapped__)),
         features_32=dict(fast=in_batches(merged, 4), plain=in_batches(usual, 1)),
         features_32_merged=dict(fast=in_batches(merged, 4), plain=in_batches(net, 4)),
         first_caption=dict(fast=python(first_caption), plain=python('import timm' + first_caption)),
