@@ -252,10 +252,31 @@ def decoding_entries(size, B):
     return out
 
 
-def other_entries():
+def quiet(f):
+    def run():
+        with torch.inference_mode():
+            return f()
+
+    return run, run
+
+
+def python(code):
+    def run():
+        return subprocess.run([sys.executable, '-c', code], check=True)
+
+    return run, run
+
+
+FIRST_CAPTION = '''
+import numpy as np, idc_nb
+picture = np.zeros((224, 224, 3), np.uint8)
+idc_nb.caption(picture, picture)
+'''
+
+
+def picture_entries():
     from idc_nb.grid import get_backbone, to_pixels
     from idc_nb.lab.weights import OFFLINE, _whole_offline_net, merge_norms
-    from idc_nb.metrics import score_tree
     from idc_nb.pairs import image_paths
     from idc_nb.world import render as renderer
     from idc_nb.world.mini import FOLDERS, sample_record
@@ -263,31 +284,14 @@ def other_entries():
     import timm
 
     root = lesson_data()
-    test = read_clevr_change(root, 'train')[:32]
+    triplets = read_clevr_change(root, 'train')[:32]
     net, merged = get_backbone(), merge_norms(get_backbone())
-    pixels = torch.from_numpy(np.stack([to_pixels(p) for p in image_paths(test)[:32]]))
+    pixels = torch.from_numpy(np.stack([to_pixels(p) for p in image_paths(triplets)[:32]]))
     usual = copy.deepcopy(net)  # timm's network with the weights of ours
     usual.net = timm.create_model(OFFLINE, features_only=True, out_indices=(net.spec.stage,)).eval()
     weights = _whole_offline_net().state_dict()
     usual.net.load_state_dict({key: weights[key] for key in usual.net.state_dict()})
     scene = from_dict(next(iter(read_json(root / 'scenes.json').values()))['before'])
-    records = []
-    for t in test:
-        said = dict(id=t.id, references=list(t.captions), candidate=t.captions[-1], kind=t.kind)
-        records.append(dict(said, true=True, judged=True))
-
-    def quiet(f):
-        def run():
-            with torch.inference_mode():
-                return f()
-
-        return run, run
-
-    def python(code):
-        def run():
-            return subprocess.run([sys.executable, '-c', code], check=True)
-
-        return run, run
 
     def in_batches(net, n):
         return quiet(lambda: torch.cat([net(some) for some in pixels.split(n)]))
@@ -311,18 +315,23 @@ def other_entries():
 
         return run, run
 
-    first_caption = '''
-import numpy as np, idc_nb
-picture = np.zeros((224, 224, 3), np.uint8)
-idc_nb.caption(picture, picture)
-'''
-
     return dict(
         render=dict(fast=quiet(one_picture)),
         records_8=dict(fast=records(kept_trace), plain=records(kept_trace.__wrapped__)),
         features_32=dict(fast=in_batches(merged, 4), plain=in_batches(usual, 1)),
         features_32_merged=dict(fast=in_batches(merged, 4), plain=in_batches(net, 4)),
-        first_caption=dict(fast=python(first_caption), plain=python('import timm' + first_caption)),
+        first_caption=dict(fast=python(FIRST_CAPTION), plain=python('import timm' + FIRST_CAPTION)),
+    )
+
+
+def other_entries():
+    from idc_nb.metrics import score_tree
+
+    records = []
+    for t in read_clevr_change(lesson_data(), 'train')[:32]:
+        said = dict(id=t.id, references=list(t.captions), candidate=t.captions[-1], kind=t.kind)
+        records.append(dict(said, true=True, judged=True))
+    return dict(
         score_32=dict(fast=quiet(lambda: score_tree(records))),
         import_package=dict(fast=python('import idc_nb'), plain=python('import idc_nb.demo')),
     )
@@ -374,6 +383,7 @@ PARTS = dict(
     paper=lambda: training_entries('paper', 16, 1),
     tiny_decoding=lambda: decoding_entries('tiny', 32),
     paper_decoding=lambda: decoding_entries('paper', 16),
+    pictures=picture_entries,
     others=other_entries,
 )
 SIZES = 'tiny: batch 32, 3 captions a pair; paper: 2048 channels, d 512, batch 16, 1 caption'
