@@ -88,3 +88,19 @@ def test_two_pairs_of_twins():
         e = parse(caption).expression
         assert e.relation in ('left', 'front') and e.other, caption
         assert is_true(caption, before, after).unique
+
+
+def test_descriptions():
+    rng = np.random.default_rng(3)
+    for n in range(11):
+        scene = sample_scene(rng, n) if n else Scene()
+        for text in (language.write_description(scene, rng) for _ in range(20)):
+            verdict = language.describes(text, scene)
+            assert verdict and verdict.found == tuple(range(n))
+            one_less = ' '.join(text.split()[4:])
+            assert n == 0 or not language.describes(one_less, scene)
+    scene = sample_scene(rng, 6)
+    for _ in range(300):
+        text = ' '.join(pick_word([*WORDS, 'xyz', '?'], rng) for _ in range(rng.integers(30)))
+        verdict = language.describes(text, scene)
+        assert not verdict and all(0 <= n <= 6 for n in verdict.right.values())

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['ATTRIBUTES', 'SYNONYMS', 'ANY', 'RELATIONS', 'DISTRACTOR', 'BECAME', 'ENDINGS', 'SAME', 'WORDS', 'SAY', 'RELATE',
            'Expression', 'Parsed', 'pick_word', 'put_into_words', 'parse', 'offsets', 'looks', 'fitting', 'Verdict',
-           'is_true', 'refer', 'write_captions']
+           'is_true', 'refer', 'write_captions', 'from_left', 'write_description', 'read_description',
+           'DescriptionVerdict', 'describes']
 
 # %% ../../nbs/world/02_language.ipynb #e6bb8fbe
 import re
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, product
 import numpy as np
 from .scenes import COLORS, MARGIN, MATERIALS, SHAPES, SIZES, Scene, Thing
 from .scenes import directions, find_change
@@ -333,3 +334,67 @@ def write_captions(
             if sentence not in said:
                 said.append(sentence)
     return said + [pick_word(said, rng) for _ in range(n - len(said))]
+
+# %% ../../nbs/world/02_language.ipynb #b1d80eba
+def from_left(scene: Scene) -> list:  # of `Thing`
+    "The things of a scene from left to right, as its camera sees them."
+    right = directions(scene.camera)['right']
+    return sorted(scene.things, key=lambda t: float(right @ (t.x, t.y)))
+
+
+def write_description(scene: Scene, rng) -> str:
+    "Name each thing of a scene with its size, colour, material and shape, from left to right."
+    values = [getattr(t, a) for t in from_left(scene) for a in ATTRIBUTES]
+    return ' '.join(pick_word(SYNONYMS[v], rng) for v in values)
+
+# %% ../../nbs/world/02_language.ipynb #0bc5a3fc
+def read_description(text: str) -> 'list|None':  # of `Expression`; None: not such a list
+    "The things that a description names. Case and white space do not matter."
+    values = [_MEANING.get(word) for word in text.lower().split()]
+    names = [Expression(*values[i : i + len(ATTRIBUTES)]) for i in range(0, len(values), 4)]
+    whole = len(values) % len(ATTRIBUTES) == 0
+    known = all(getattr(e, a) in ATTRIBUTES[a] for e in names for a in ATTRIBUTES)
+    return names if whole and known else None
+
+
+@dataclass(frozen=True)
+class DescriptionVerdict:
+    "How much of a description is right. It counts as true if all of it is."
+
+    there: int  # things in the scene
+    found: tuple = ()  # for each named thing: its place from the left, from 0; None: invented
+    right: 'dict|None' = None  # attribute -> number of named things of which it is right
+
+    @property
+    def in_order(self) -> bool:  # are the things named from left to right?
+        places = [place for place in self.found if place is not None]
+        return places == sorted(places)
+
+    def __bool__(self):
+        named = len(self.found) == self.there
+        return named and self.in_order and all(n == self.there for n in self.right.values())
+
+
+def _agreement(e, t):  # attributes of which an expression is right
+    return [a for a in ATTRIBUTES if getattr(e, a) == getattr(t, a)]
+
+
+def describes(
+    text: str,  # any string
+    scene: Scene,
+) -> DescriptionVerdict:
+    "Judge a description of one scene: which things, which attributes and which order are right."
+    names, things = read_description(text) or [], from_left(scene)
+    found, right = [None] * len(names), dict.fromkeys(ATTRIBUTES, 0)
+    pairs = product(range(len(names)), range(len(things)))
+
+    def how_alike(pair):
+        i, j = pair
+        return -len(_agreement(names[i], things[j])), abs(i - j)
+
+    for i, j in sorted(pairs, key=how_alike):
+        if found[i] is None and j not in found:
+            found[i] = j
+            for a in _agreement(names[i], things[j]):
+                right[a] += 1
+    return DescriptionVerdict(len(things), tuple(found), right)
