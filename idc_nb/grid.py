@@ -64,7 +64,7 @@ class Backbone(nn.Module):
         with torch.random.fork_rng():
             self.net = timm_net(timm_name, self.spec.stage, weights == 'random')
         self.net.to(memory_format=torch.channels_last)  # faster on a CPU
-        at_a_position = self.net.map_channels + 3 * self.spec.colors
+        at_a_position = self.net.feature_info.channels()[-1] + 3 * self.spec.colors
         self.channels = at_a_position * self.spec.fold**2
 
     def forward(

@@ -1,12 +1,12 @@
 """Images that are broken or unusual, and backbones by name."""
 
+import warnings
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 from idc_nb.grid import BACKBONES, DEFAULT, Backbone, Spec, get_backbone, grid, mirror, to_pixels
-from idc_nb.lab.weights import _whole_offline_net, merge_norms, timm_net
+from idc_nb.lab import store
 
 
 def picture(size=(60, 40)):
@@ -84,42 +84,23 @@ def test_a_spec_of_ones_own():
     assert get_backbone().spec == usual
 
 
-@pytest.mark.parametrize('size', [(224, 224), (97, 130), (31, 64)])
-def test_the_offline_network_is_timms_at_any_size(size):
-    theirs = _whole_offline_net().eval()
-    x = torch.randn(1, 3, *size)
-    with torch.inference_mode():
-        maps = theirs.forward_intermediates(x, intermediates_only=True)
-        for stage in range(5):
-            net = timm_net(DEFAULT, stage)
-            assert torch.equal(net(x)[0], maps[stage]), stage
-            assert net.map_channels == maps[stage].shape[1]
-        assert torch.equal(timm_net(DEFAULT, -1)(x)[0], maps[4])
-
-
-def test_merged_norms_are_a_copy_in_the_same_layout():
-    plain = get_backbone()
-    names = list(plain.state_dict())
-    merged = merge_norms(plain)
-    assert list(plain.state_dict()) == names and 'net.layers.0.norm.weight' in names
-    assert not any('norm' in name for name in merged.state_dict())
-    assert not any(p.requires_grad for p in merged.parameters())
-    weight = merged.net.layers[1].parts[0].conv.weight
-    assert weight.stride() == plain.net.layers[1].parts[0].conv.weight.stride()
-    kinds = [type(m) for m in merged.modules()]
-    assert nn.BatchNorm2d not in kinds
-    pixels = torch.from_numpy(to_pixels(picture()).copy())[None]
-    with torch.inference_mode():
-        torch.testing.assert_close(merged(pixels), plain(pixels), rtol=1e-4, atol=1e-3)
-        y = merged.net(torch.zeros(2, 3, 224, 224).to(memory_format=torch.channels_last))[0]
-    assert y.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_merging_leaves_other_networks_as_they_are():
-    plain = Backbone('resnet18:random')
-    pixels = torch.from_numpy(to_pixels(picture()).copy())[None]
-    with torch.inference_mode():
-        assert torch.equal(merge_norms(plain)(pixels), plain(pixels))
+@pytest.mark.parametrize('name', [DEFAULT, 'resnet18:random'])
+def test_a_large_job_takes_a_record_of_the_backbone(name, tmp_path, monkeypatch):
+    images = [tmp_path / f'{i}.png' for i in range(11)]  # the last batch holds three
+    for i, path in enumerate(images):
+        pixels = np.random.default_rng(i).integers(0, 256, (40, 60, 3), np.uint8)
+        Image.fromarray(pixels).save(path)
+    plain = store.extract_features(images, tmp_path / 'plain', name)
+    made = []
+    kept = store._traced
+    monkeypatch.setattr(store, '_traced', lambda *args: made.append(kept(*args)) or made[-1])
+    monkeypatch.setattr(store, 'TRACED', len(images))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        traced = store.extract_features(images, tmp_path / 'traced', name, workers=2)
+    assert len(made) == 1
+    np.testing.assert_allclose(traced.grids, plain.grids, atol=1e-3, rtol=1e-3)  # half: 0.001 x
+    assert (np.asarray(traced.grids) == plain.grids).mean() > 0.9
 
 
 def test_mirror_twice():

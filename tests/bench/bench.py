@@ -3,10 +3,10 @@
 The two run in turns, and their time is in processor seconds of one thread. The straightforward
 version pads captions to 40 ids, computes every element in every layer, repeats the images for each
 caption, reads the whole text (or text and images) again for each word, and uses torch's own
-dropout behind its ReLU and an AdamW that is not fused. Its features come from timm's network, image
-by image (in `features_32_merged` from ours with its batch normalization), it traces a scene twice,
-and its first caption imports timm. A check says that both versions give the
-same loss or the same ids. Places beyond the longest caption of the batch are hidden from attention
+dropout behind its ReLU and an AdamW that is not fused. Its features come from timm's network with
+all blocks, image by image (in `features_32_traced` from the network that the record was made of),
+it traces a scene twice, and its first caption imports the compiler with timm. A check says that
+both versions give the same loss or the same ids. Places beyond the longest caption of the batch are hidden from attention
 (in FDA: all PAD), so that more padding changes no number.
 
 Each round also measures the rate of a plain matrix product; the median over the rounds is the
@@ -276,19 +276,20 @@ idc_nb.caption(picture, picture)
 
 def picture_entries():
     from idc_nb.grid import get_backbone, to_pixels
-    from idc_nb.lab.weights import OFFLINE, _whole_offline_net, merge_norms
+    from idc_nb.lab.store import _traced
+    from idc_nb.lab.weights import OFFLINE, _timm, _whole_offline_net
     from idc_nb.pairs import image_paths
     from idc_nb.world import render as renderer
     from idc_nb.world.mini import FOLDERS, sample_record
     from idc_nb.world.scenes import from_dict
-    import timm
 
     root = lesson_data()
     triplets = read_clevr_change(root, 'train')[:32]
-    net, merged = get_backbone(), merge_norms(get_backbone())
+    net = get_backbone()
+    traced = _traced(net, 4)
     pixels = torch.from_numpy(np.stack([to_pixels(p) for p in image_paths(triplets)[:32]]))
-    usual = copy.deepcopy(net)  # timm's network with the weights of ours
-    usual.net = timm.create_model(OFFLINE, features_only=True, out_indices=(net.spec.stage,)).eval()
+    usual, stage = copy.deepcopy(net), net.spec.stage  # with the blocks behind the stage
+    usual.net = _timm().create_model(OFFLINE, features_only=True, out_indices=(stage,)).eval()
     weights = _whole_offline_net().state_dict()
     usual.net.load_state_dict({key: weights[key] for key in usual.net.state_dict()})
     scene = from_dict(next(iter(read_json(root / 'scenes.json').values()))['before'])
@@ -318,9 +319,11 @@ def picture_entries():
     return dict(
         render=dict(fast=quiet(one_picture)),
         records_8=dict(fast=records(kept_trace), plain=records(kept_trace.__wrapped__)),
-        features_32=dict(fast=in_batches(merged, 4), plain=in_batches(usual, 1)),
-        features_32_merged=dict(fast=in_batches(merged, 4), plain=in_batches(net, 4)),
-        first_caption=dict(fast=python(FIRST_CAPTION), plain=python('import timm' + FIRST_CAPTION)),
+        features_32=dict(fast=in_batches(traced, 4), plain=in_batches(usual, 1)),
+        features_32_traced=dict(fast=in_batches(traced, 4), plain=in_batches(net, 4)),
+        first_caption=dict(
+            fast=python(FIRST_CAPTION), plain=python('import torch._dynamo' + FIRST_CAPTION)
+        ),
     )
 
 
