@@ -7,6 +7,7 @@ __all__ = ['SHIPPED', 'MODELS', 'Captioner', 'save_captioner', 'load_captioner',
 
 # %% ../nbs/17_captioner.ipynb #0db62eac
 import json
+import os
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -20,7 +21,7 @@ from .decode import greedy
 from .grid import get_backbone, to_pixels
 from .inputs import ModelConfig
 from .model import DifferenceModel
-from .vocab import SPECIALS, Vocab
+from .vocab import SPECIALS, Vocab, load_vocab
 from .lab.files import write_whole
 
 # %% ../nbs/17_captioner.ipynb #33fac6ae
@@ -51,6 +52,10 @@ class Captioner:
     ) -> list:  # of (sentence, probability of a semantic change), B of them
         "Caption pairs of images. An image that cannot be read is a ValueError that names it."
         net = get_backbone(self.backbone)
+        wanted = self.model.config.channels
+        if net.channels != wanted:
+            cells = f'cells of {net.channels} numbers, the model reads {wanted}'
+            raise ValueError(f'the backbone {self.backbone} gives {cells}')
         grids = []
         for images in (img1, img2):
             pixels = np.stack([to_pixels(image) for image in images])  # (B,224,224,3)
@@ -74,9 +79,13 @@ def save_captioner(
 
 
 def load_captioner(
-    path,  # a file that `save_captioner` wrote
+    path,  # a file that `save_captioner` wrote, or a checkpoint that the authors released
+    vocabulary=None,  # of a released checkpoint: its dict.json
+    backbone: str = 'resnet101',  # of a released checkpoint: what computed its grids
 ) -> Captioner:  # its model in eval mode
     "FileNotFoundError if there is no file; a ValueError says what in it does not fit."
+    if vocabulary is not None:
+        return _released_captioner(path, vocabulary, backbone)
     text, weights = _read_file(path)
     if text is None:
         raise ValueError(
@@ -97,7 +106,8 @@ def _read_file(path):  # the text, or None if there is none, and {name: weights}
             weights = {name: f.get_tensor(name) for name in f.keys()}
             metadata = f.metadata() or {}
     except SafetensorError as e:
-        raise ValueError(f'{path} is not a safetensors file ({e})') from None
+        more = 'a released checkpoint needs its vocabulary, too'
+        raise ValueError(f'{path} is not a safetensors file ({e}); {more}') from None
     return metadata.get('idc_nb'), weights
 
 
@@ -111,6 +121,20 @@ def _check_weights(path, own, found):  # ValueError: missing, unknown, wrong sha
         raise ValueError(
             f'{path} does not fit its own settings: {first} ({len(wrong)} such weights)'
         )
+
+
+def _released_captioner(path, vocabulary, backbone):
+    from idc_nb.lab.official import load_checkpoint
+
+    released, vocab = load_checkpoint(path), load_vocab(vocabulary)
+    if released.step is not None:
+        raise ValueError(f'{path} was only pre-trained: expected a checkpoint of fine-tuning')
+    words = released.model.config.vocab
+    if words != len(vocab):
+        raise ValueError(f'{vocabulary} has {len(vocab)} words, the checkpoint {path} {words}')
+    judge = 'judge' in released.parts  # the birds have none, and longer captions
+    about = dict(released=Path(path).name, judge=judge, max_len=40 if judge else 80)
+    return Captioner(released.model.eval(), vocab, backbone, about)
 
 # %% ../nbs/17_captioner.ipynb #8db860ff
 _FOLDER = files('idc_nb') / 'checkpoints'
@@ -132,8 +156,17 @@ def get_captioner(
     return load_captioner(MODELS.get(model, model))
 
 # %% ../nbs/17_captioner.ipynb #85592702
+def _pixels(image, k):  # of an image of pair k
+    try:
+        return to_pixels(image)
+    except ValueError as e:
+        if isinstance(image, (str, os.PathLike)):
+            raise  # its message names the file
+        raise ValueError(f'pair {k}: {e}') from None
+
+
 def captions(
-    pairs,  # (img1, img2) each: paths, PIL images or uint8 arrays (H,W), (H,W,3), (H,W,4)
+    pairs,  # (img1, img2) each: paths, PIL images, arrays or tensors, as for `to_pixels`
     with_change: bool = False,  # also the probability of a semantic change?
     model='mini_clevr',  # a name of `MODELS`, or the path of a captioner file
     batch: int = 32,  # pairs at a time
@@ -150,8 +183,9 @@ def captions(
         )
     said = []
     for start in range(0, len(pairs), batch):
-        img1, img2 = zip(*pairs[start : start + batch])
-        said += captioner.from_images(img1, img2)
+        numbered = enumerate(pairs[start : start + batch], start)
+        pixels = [[_pixels(image, k) for image in pair] for k, pair in numbered]
+        said += captioner.from_images(*zip(*pixels))
     return said if with_change else [sentence for sentence, _ in said]
 
 

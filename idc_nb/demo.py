@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TINY', 'DEMO', 'CHECKPOINT', 'CONSTANT', 'NEXT', 'Recipe', 'prepare', 'untrained_model', 'training_pairs',
-           'pretraining_batches', 'train_recipe', 'score_models', 'run_folder', 'run_demo', 'report', 'make_checkpoint',
-           'main']
+           'pretraining_batches', 'plan', 'train_recipe', 'score_models', 'run_folder', 'run_demo', 'report',
+           'make_checkpoint', 'main']
 
 # %% ../nbs/18_demo.ipynb #67335e81
 import argparse, datetime, os, time
@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from .captioner import SHIPPED, Captioner, load_captioner, save_captioner
 from .finetune import Finetuning
+from .gic import ImageCaptioning, PhotoBatches, described_pictures
 from .inputs import whiten
 from .lab.files import json_form, project_data, read_json, write_json
 from .lab.presets import preset
@@ -42,6 +43,7 @@ class Recipe:
     n_scenes: int  # scenes, each with a change pair and a distractor pair
     data_seed: int
     model: dict  # what differs from the model of the preset `tiny`
+    gic: 'TrainConfig|None'  # captions of single pictures (15_gic); None: no such stage
     pretrain: TrainConfig
     finetune: TrainConfig
     judge_steps: int  # steps at the start of fine-tuning that ask the judge alone
@@ -59,6 +61,7 @@ DEMO = Recipe(
     n_scenes=4000,
     data_seed=0,
     model={},
+    gic=TINY.gic,
     pretrain=TINY.pretrain,
     finetune=TINY.finetune,
     judge_steps=500,
@@ -133,6 +136,29 @@ def pretraining_batches(
     return TaskBatches(*common, mirrored=c.mirrored, tasks=recipe.tasks, negatives=negatives)
 
 
+def plan(
+    recipe: Recipe,
+    model: DifferenceModel,
+    root,  # folder of made data
+    store: FeatureStore,
+    vocab: Vocab,
+    seed: int,
+):  # yields name, stage and batches
+    "The stages of a recipe, in their order."
+    if recipe.gic:
+        c = replace(recipe.gic, seed=seed)
+        some = described_pictures(root, 'train'), store, vocab, c.batch, c.steps
+        yield 'gic', ImageCaptioning(model, c), PhotoBatches(*some, seed=seed, max_len=48)
+    if recipe.tasks:
+        c, t = replace(recipe.pretrain, seed=seed), recipe.temperature
+        stage = Pretraining(model, c, recipe.resting, t1=t, t2=t)
+        yield 'pretrain', stage, pretraining_batches(recipe, root, store, vocab, c)
+    c = replace(recipe.finetune, seed=seed)
+    stage = Finetuning(model, c, judge_weight=recipe.judge_weight, judge_steps=recipe.judge_steps)
+    some = training_pairs(root), store, vocab, c.batch, c.steps, seed, c.captions
+    yield 'finetune', stage, PairBatches(*some, mirrored=c.mirrored)
+
+
 def train_recipe(
     recipe: Recipe,
     root,  # folder of made data
@@ -140,26 +166,13 @@ def train_recipe(
     seed: int,  # of initialisation and training
     folder,  # for logs and checkpoints
 ) -> tuple:  # Captioner, seconds of the stages
-    "Pre-train and fine-tune. A run that was stopped goes on."
+    "Train all stages. A run that was stopped goes on."
     folder, seconds = Path(folder), {}
-    triplets = training_pairs(root)
-    vocab = Vocab.build(c for t in triplets for c in t.captions)
+    vocab = Vocab.build(c for t in training_pairs(root) for c in t.captions)
     model = untrained_model(recipe, store, vocab, seed)
-    with clock(folder / 'pretrain' / 'seconds.json', seconds, 'pretrain'):
-        if recipe.tasks:
-            c = replace(recipe.pretrain, seed=seed)
-            t = recipe.temperature
-            stage = Pretraining(model, c, recipe.resting, t1=t, t2=t)
-            fit(stage, pretraining_batches(recipe, root, store, vocab, c), folder / 'pretrain')
-    with clock(folder / 'finetune' / 'seconds.json', seconds, 'finetune'):
-        rounds = [('finetune', recipe.finetune, recipe.judge_steps)]
-        if recipe.again:
-            rounds.append(('again', recipe.again, 0))
-        for n, (name, c, judge_steps) in enumerate(rounds):
-            c = replace(c, seed=seed + n)
-            stage = Finetuning(model, c, judge_weight=recipe.judge_weight, judge_steps=judge_steps)
-            common = triplets, store, vocab, c.batch, c.steps, c.seed, c.captions
-            fit(stage, PairBatches(*common, mirrored=c.mirrored), folder / name)
+    for name, stage, batches in plan(recipe, model, root, store, vocab, seed):
+        with clock(folder / name / 'seconds.json', seconds, name):
+            fit(stage, batches, folder / name)
     about = dict(recipe=json_form(asdict(recipe)), seed=seed, date=str(datetime.date.today()))
     return Captioner(model, vocab, store.backbone, about), seconds
 

@@ -6,15 +6,15 @@
 __all__ = ['BACKBONES', 'DEFAULT', 'SIZE', 'SIDE', 'Spec', 'to_cells', 'Backbone', 'to_pixels', 'get_backbone', 'grid', 'mirror']
 
 # %% ../nbs/03_grid.ipynb #e8845843
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor, nn
+from .lab.pixels import read_rgb
 from .lab.weights import OFFLINE, timm_net
 
 # %% ../nbs/03_grid.ipynb #62c70038
@@ -80,37 +80,11 @@ class Backbone(nn.Module):
         return to_cells(y, self.spec.fold)  # (B,49,C)
 
 # %% ../nbs/03_grid.ipynb #efa2b29d
-def _open_image(path):
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'{path} is missing: expected an image file')
-    try:
-        image = Image.open(path)
-        image.load()
-    except (UnidentifiedImageError, OSError) as e:
-        raise ValueError(f'{path} is not an image that PIL can read ({e})') from None
-    return image
-
-
-def _from_array(x):
-    if x.dtype != np.uint8 or x.ndim not in (2, 3):
-        raise ValueError(
-            f'expected an image array of uint8, (H,W) or (H,W,3), got {x.dtype} {x.shape}'
-        )
-    return Image.fromarray(x)
-
-
 def to_pixels(
-    image,  # path, PIL image, or uint8 array (H,W), (H,W,3) or (H,W,4)
+    image,  # path, PIL image, or array or tensor (H,W), (H,W,3), (H,W,4) or (3,H,W)
 ) -> np.ndarray:  # (224,224,3) uint8
     "Any image as the backbone's square. A file that is no image is a ValueError that names it."
-    if isinstance(image, (str, os.PathLike)):
-        image = _open_image(image)
-    elif not isinstance(image, Image.Image):
-        image = _from_array(np.asarray(image))
-    if 'A' in image.getbands():  # transparent parts become white
-        white = Image.new('RGBA', image.size, 'white')
-        image = Image.alpha_composite(white, image.convert('RGBA'))
-    image = image.convert('RGB')
+    image = read_rgb(image)
     if image.size != (SIZE, SIZE):
         image = image.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     return np.asarray(image)

@@ -106,10 +106,12 @@ def read_clevr_change(
     split: str,  # 'train', 'val' or 'test'
     captioned: bool = True,  # False: the captions files are not needed
     on_disk: bool = False,  # True: keep only records whose three images exist
+    pictured: bool = True,  # False: the folders of images may be missing
 ) -> list:  # of `Triplet`, the change pair and the distractor pair of each record in turn
     "Read one split. FileNotFoundError, KeyError and ValueError name the file and the key."
     root = Path(root)
-    _check_root(root)
+    if pictured:
+        _check_root(root)
     ids = _read_ids(root, split)
     kinds = read_kinds(root / 'type_mapping.json')
     files = dict(change='change_captions.json', distractor='no_change_captions.json')

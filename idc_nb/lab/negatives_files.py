@@ -9,7 +9,7 @@ __all__ = ['NEGATIVE_KINDS', 'Negative', 'NegativesRow', 'write_negatives', 'rea
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from .files import write_whole
+from .files import read_text, write_whole
 
 # %% ../../nbs/lab/11_negatives_files.ipynb #6b1d848a
 NEGATIVE_KINDS = 'retrieve', 'replace', 'confuse'
@@ -97,12 +97,11 @@ def read_negatives(
         expected = 'expected a file of negatives, one JSON object a line'
         raise FileNotFoundError(f'{path} is missing: {expected}')
     rows = []
-    with open(path, encoding='utf-8-sig') as lines:
-        for n, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                rows.append(_parse_row(line))
-            except ValueError as e:
-                raise ValueError(f'{path}, line {n}: {e}') from None
+    for n, line in enumerate(read_text(path).split('\n'), 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(_parse_row(line))
+        except ValueError as e:
+            raise ValueError(f'{path}, line {n}: {e}') from None
     return rows

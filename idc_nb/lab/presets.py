@@ -31,6 +31,7 @@ class Preset:
     select_after: int = 0  # steps
     start_from: str = ''  # name of a preset
     negatives: int = 6  # false captions of a pair in FDA
+    gic: 'TrainConfig|None' = None  # captions of single images, before all other stages
     mvcl_temperature: float = 1.0
     fda_temperature: float = 1.0
 
@@ -103,6 +104,7 @@ _BIRDS = replace(
 _TINY = Preset(
     name='tiny',  # for two processor cores and minutes; what it reaches stands in 18_demo
     model=_sizes(tiny_config(1, 6), noise=0.3),
+    gic=TrainConfig(1200, 32, 2e-3),
     pretrain=TrainConfig(400, 32, 1e-3),
     finetune=TrainConfig(5000, 32, 2e-3, warmup=1000, captions=3, mirrored=0.5),
     tasks=TASKS,  # the paper's weights

@@ -10,14 +10,16 @@ __all__ = ['LARGE', 'CHANGE', 'Span', 'LazyType', 'LazyArray', 'read_pickle', 'a
 # %% ../../nbs/lab/20_released.ipynb #823dc7f2
 import json, pickle, re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 import numpy as np
+from PIL import Image
 from ..grid import SIDE
 from .files import read_lines, write_whole
 from .readers import BIRDS, SPLITS, Photo, read_birds_to_words, read_cub
 from .readers import read_hierarchy, read_nabirds
+from .sentence_files import image_stem, line_sentences, pair_number
 from .store import FeatureStore, fill_store, finished
 from ..pairs import DISTRACTOR, Triplet, read_clevr_change, read_kinds
 
@@ -236,8 +238,8 @@ def as_cells(
 
 # %% ../../nbs/lab/20_released.ipynb #854a40d0
 def released_name(name: str) -> str:
-    "An image's name without folder and '.jpg'."
-    return name.split('/')[-1].removesuffix('.jpg')
+    "An image's name without folder and ending."
+    return image_stem(name)
 
 
 def _arrays_of(path) -> dict:  # {key: LazyArray} of a pickle, checked
@@ -326,22 +328,6 @@ def _objects(path, *fields):  # (line, object with these fields) of each line
             raise ValueError(f'{path}, line {n}: {expected}; no {missing[0]!r} in it')
         yield n, x
 
-
-def _all_are(x, kind) -> bool:
-    return isinstance(x, list) and all(isinstance(item, kind) for item in x)
-
-
-def _sentences(x, path, n) -> list:  # of str, from any of the forms
-    said = x['sentences'] if 'sentences' in x else x.get('description')
-    if said and _all_are(said, list):
-        said = [' '.join(map(str, tokens)) for tokens in said]
-    elif _all_are(said, str) and 'sentences' not in x:
-        said = [' '.join(said)]
-    if not (said and _all_are(said, str) and all(map(str.strip, said))):
-        expected = 'expected "sentences" (texts) or "description" (tokens, or a list of them)'
-        raise ValueError(f'{path}, line {n}: {expected}, found {str(said)[:40]!r}')
-    return said
-
 # %% ../../nbs/lab/20_released.ipynb #a8ba86e7
 CHANGE = 'change'  # a change whose kind the file does not tell
 
@@ -351,7 +337,7 @@ def _kind(img1, img2, kinds):  # of a pair by its names
         return BIRDS
     if 'nonsemantic' in img2:
         return DISTRACTOR
-    return kinds.get(int(img1.split('_')[-1]), CHANGE)
+    return kinds.get(pair_number(img1), CHANGE)
 
 
 def read_released_pairs(
@@ -363,7 +349,7 @@ def read_released_pairs(
     kinds, said = read_kinds(types) if types else {}, {}
     for n, x in _objects(path, 'img1', 'img2'):
         pair = released_name(str(x['img1'])), released_name(str(x['img2']))
-        said.setdefault(pair, []).extend(_sentences(x, path, n))
+        said.setdefault(pair, []).extend(line_sentences(x, f'{path}, line {n}'))
     return [
         Triplet(f'{a}_{b}', a, b, tuple(captions), _kind(a, b, kinds))
         for (a, b), captions in said.items()
@@ -383,7 +369,7 @@ def read_released_photos(
     "Read released photos and their captions. FileNotFoundError, ValueError name file and line."
     said = {}
     for n, x in _objects(path, 'img'):
-        said.setdefault(str(x['img']), []).extend(_sentences(x, path, n))
+        said.setdefault(str(x['img']), []).extend(line_sentences(x, f'{path}, line {n}'))
     photos = []
     for img, captions in said.items():
         name = released_name(img)
@@ -499,6 +485,10 @@ def _clevr_without_captions(f, split):
     return read_clevr_change(f, split, captioned=False)
 
 
+def _clevr_without_pictures(f, split):
+    return read_clevr_change(f, split, pictured=False)
+
+
 def _released(read):  # a way to read the lines of a released split
     return lambda f, split: read(f / f'{split}.json')
 
@@ -507,7 +497,7 @@ _KNOWN = {
     'CLEVR-Change': _Known(
         lambda f: (f / 'splits.json').exists() or (f / 'sc_images').is_dir(),
         SPLITS,
-        (read_clevr_change, _clevr_without_captions),
+        (read_clevr_change, _clevr_without_captions, _clevr_without_pictures),
     ),
     'Birds-to-Words': _Known(_tsv, SPLITS, (lambda f, s: read_birds_to_words(_tsv(f), s),)),
     'NABirds': _Known(
@@ -531,8 +521,12 @@ def _image_fault(path):  # what is wrong with an image file; None: nothing that 
         return 'missing'
     with open(path, 'rb') as f:
         head = f.read(4)
-    known = head == b'\x89PNG' or head[:3] == b'\xff\xd8\xff'
-    return None if known else 'neither PNG nor JPEG'
+    if head == b'\x89PNG' or head[:3] == b'\xff\xd8\xff':
+        return None
+    try:
+        Image.open(path).close()  # reads only the head of the file
+    except Exception:
+        return 'not readable as images'
 
 
 def _feature_fault(folder, problems):  # the same for a name in released features
@@ -545,14 +539,15 @@ def _feature_fault(folder, problems):  # the same for a name in released feature
     if not pickles:
         expected = 'full/img.pkl, sc_img.pkl and nsc_img.pkl, or full_img.pkl'
         problems.append(f'{folder}: no features; expected {expected}')
-    return lambda name: None if name in found or not found else 'without features'
+    return lambda name: None if name in found else 'without features'
 
 
 def _images_of(x) -> list:  # of a photo or a pair
     return [x.path] if isinstance(x, Photo) else [x.img1, x.img2]
 
 
-def _faults(split, items, fault):  # lines such as 'train: 3 of 80 images missing, such as a.png'
+def _faults(split, items, fault):  # lines such as 'train: 3 of 80 images missing, such as a.png';
+    # number of images, and of those with a fault
     images = list(dict.fromkeys(p for x in items for p in _images_of(x)))
     bad = {}
     for image in images:
@@ -560,7 +555,13 @@ def _faults(split, items, fault):  # lines such as 'train: 3 of 80 images missin
         if kind:
             bad.setdefault(kind, []).append(image)
     total = len(images)
-    return [f'{split}: {len(b)} of {total} images {k}, such as {b[0]}' for k, b in bad.items()]
+    said = [f'{split}: {len(b)} of {total} images {k}, such as {b[0]}' for k, b in bad.items()]
+    return said, total, sum(map(len, bad.values()))
+
+
+def _captions_of(items) -> 'int|None':  # None where a data set has none
+    if all(hasattr(x, 'captions') for x in items):
+        return sum(len(x.captions) for x in items)
 
 # %% ../../nbs/lab/20_released.ipynb #acda64af
 @dataclass(frozen=True)
@@ -570,10 +571,20 @@ class Found:
     data: str  # name of the data set
     counts: dict  # {split: triplets, photos or pairs}
     problems: tuple  # of str, with file and line where there is one
+    captions: dict = field(default_factory=dict, compare=False)  # {split: number of captions}
+    images: int = field(default=0, compare=False)  # of all splits, those that should be there
+    faulty: int = field(default=0, compare=False)  # of these, those missing or broken
+
+    @property
+    def usable(self) -> bool:  # is something there, and with most of its images?
+        return bool(self.counts) and 2 * self.faulty <= self.images
 
     def __str__(self):
-        counts = [f'  {split}: {n:,}' for split, n in self.counts.items()]
-        return '\n'.join([self.data, *counts, *(f'  ! {p}' for p in self.problems)])
+        lines = [self.data]
+        for split, n in self.counts.items():
+            captions = self.captions.get(split)
+            lines.append(f'  {split}: {n:,}' + (f', {captions:,} captions' if captions else ''))
+        return '\n'.join([*lines, *(f'  ! {p}' for p in self.problems)])
 
 
 def _read(ways, folder, split, problems):  # what the first way that works gives
@@ -586,7 +597,8 @@ def _read(ways, folder, split, problems):  # what the first way that works gives
 
 def describe_folder(folder) -> Found:
     "Which data set lies here, how much of it, and what is missing or broken."
-    folder, problems, counts = Path(folder), [], {}
+    folder, problems, counts, captions = Path(folder), [], {}, {}
+    images, faulty = 0, 0
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder} is not a folder')
     data = next((name for name, known in _KNOWN.items() if known.is_it(folder)), None)
@@ -597,5 +609,8 @@ def describe_folder(folder) -> Found:
         items = _read(_KNOWN[data].ways, folder, split, problems)
         if items is not None:
             counts[split] = len(items)
-            problems += _faults(split, items, fault)
-    return Found(data, counts, tuple(dict.fromkeys(problems)))
+            captions[split] = _captions_of(items)
+            said, total, bad = _faults(split, items, fault)
+            problems += said
+            images, faulty = images + total, faulty + bad
+    return Found(data, counts, tuple(dict.fromkeys(problems)), captions, images, faulty)

@@ -15,6 +15,7 @@ import os
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 import numpy as np
@@ -59,11 +60,25 @@ class FeatureStore:
         self,
         image: str,  # path, or name in the store
     ) -> int:  # position in the array
-        "A KeyError names the image if it is not in the store."
-        name = image if image in self.rows else _name_in_store(image, self.folder)
-        if name not in self.rows:
-            raise KeyError(f'no features for {image!r} in this store of {len(self)} images')
-        return self.rows[name]
+        "A KeyError names the image if it is not in the store, and says where it was sought."
+        if image in self.rows:
+            return self.rows[image]
+        name = _name_in_store(image, self.folder)
+        if name in self.rows:
+            return self.rows[name]
+        place = os.path.realpath(image)
+        if place in self.real_rows:  # the images or the store are reached by a link
+            return self.real_rows[place]
+        first = next(iter(self.rows), 'none')
+        raise KeyError(
+            f'no features for {image!r} in this store of {len(self)} images: '
+            f'sought as {name} in {self.folder}, which has names such as {first}'
+        )
+
+    @cached_property
+    def real_rows(self) -> dict:  # {path without links: position in the array}
+        base = self.folder.parent
+        return {os.path.realpath(base / name): row for name, row in self.rows.items()}
 
     def __getitem__(self, image):
         return self.grids[self.row(image)]  # (49,C) float16

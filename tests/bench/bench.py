@@ -6,8 +6,8 @@ caption, reads the whole text (or text and images) again for each word, and uses
 dropout behind its ReLU and an AdamW that is not fused. Its features come from timm's network with
 all blocks, image by image (in `features_32_traced` from the network that the record was made of),
 it traces a scene twice, and its first caption imports the compiler with timm. A check says that
-both versions give the same loss or the same ids. Places beyond the longest caption of the batch are hidden from attention
-(in FDA: all PAD), so that more padding changes no number.
+both versions give the same loss or the same ids. Places beyond the longest caption of the batch are
+hidden from attention (in FDA: all PAD), so that more padding changes no number.
 
 Each round also measures the rate of a plain matrix product; the median over the rounds is the
 yardstick. Both versions run with `keep_memory`.
