@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from .decode import greedy
 from .grid import get_backbone, to_pixels
@@ -23,6 +22,7 @@ from .inputs import ModelConfig
 from .model import DifferenceModel
 from .vocab import SPECIALS, Vocab, load_vocab
 from .lab.files import write_whole
+from .lab.weights import check_tensors, read_tensors
 
 # %% ../nbs/17_captioner.ipynb #33fac6ae
 @dataclass
@@ -86,43 +86,18 @@ def load_captioner(
     "FileNotFoundError if there is no file; a ValueError says what in it does not fit."
     if vocabulary is not None:
         return _released_captioner(path, vocabulary, backbone)
-    text, weights = _read_file(path)
+    text, weights = read_tensors(path, '; a released checkpoint needs its vocabulary, too')
     if text is None:
         raise ValueError(
             f'{path} was not written by save_captioner: its metadata has no entry idc_nb'
         )
     text = json.loads(text)
     model = DifferenceModel(ModelConfig(**text['config']))
-    _check_weights(path, model.state_dict(), weights)
+    check_tensors(path, model.state_dict(), weights)
     model.load_state_dict(weights)
     return Captioner(model.eval(), Vocab(text['words']), text['backbone'], text['about'])
 
 # %% ../nbs/17_captioner.ipynb #78b06fef
-def _read_file(path):  # the text, or None if there is none, and {name: weights}
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'{path} is missing: expected a captioner file (.safetensors)')
-    try:
-        with safe_open(path, 'pt') as f:
-            weights = {name: f.get_tensor(name) for name in f.keys()}
-            metadata = f.metadata() or {}
-    except SafetensorError as e:
-        more = 'a released checkpoint needs its vocabulary, too'
-        raise ValueError(f'{path} is not a safetensors file ({e}); {more}') from None
-    return metadata.get('idc_nb'), weights
-
-
-def _check_weights(path, own, found):  # ValueError: missing, unknown, wrong shape
-    own = {name: tuple(w.shape) for name, w in own.items()}
-    found = {name: tuple(w.shape) for name, w in found.items()}
-    wrong = sorted(n for n in own.keys() | found.keys() if own.get(n) != found.get(n))
-    if wrong:
-        n = wrong[0]
-        first = f'{n} is {found.get(n, "missing")}, expected {own.get(n, "nothing")}'
-        raise ValueError(
-            f'{path} does not fit its own settings: {first} ({len(wrong)} such weights)'
-        )
-
-
 def _released_captioner(path, vocabulary, backbone):
     from idc_nb.lab.official import load_checkpoint
 

@@ -20,8 +20,9 @@ from .lab.files import json_form, project_data, read_json, write_json
 from .lab.presets import preset
 from .lab.runs import caption_triplets, clock, commit, gallery, machine
 from .lab.runs import record, records, scenes_of
+from .lab.sentence_files import write_records
 from .lab.store import FeatureStore, made_store
-from .metrics import score_tree, table
+from .metrics import score_trees, table
 from .model import DifferenceModel
 from .negatives import build_negatives
 from .pairs import read_clevr_change, read_more_pairs
@@ -185,12 +186,16 @@ def score_models(
     triplets,
     store: FeatureStore,
     scenes: dict,  # scenes.json
+    folder=None,  # what each model said is kept there, as NAME.jsonl, before it is scored
 ) -> tuple:  # name -> score tree, name -> records
     "Scores of each model, and of always saying that there is no change."
     said = {name: caption_triplets(c, triplets, store) for name, c in models.items()}
     said['constant'] = [(CONSTANT, 0.0)] * len(triplets)
     judged = {name: records(s, triplets, scenes) for name, s in said.items()}
-    return {name: score_tree(r) for name, r in judged.items()}, judged
+    if folder:
+        for name, rows in judged.items():
+            write_records(Path(folder) / f'{name}.jsonl', rows)
+    return score_trees(judged), judged  # one Java for all
 
 # %% ../nbs/18_demo.ipynb #e132f5c3
 def run_folder(recipe: Recipe, seed: int) -> Path:  # runs/NAME_SEED of the project
@@ -210,7 +215,7 @@ def run_demo(
     start = time.time()
     test, scenes = read_clevr_change(root, 'test'), read_json(root / 'scenes.json')
     models = dict(trained=trained, shipped=load_captioner(SHIPPED))
-    scores, judged = score_models(models, test, store, scenes)
+    scores, judged = score_models(models, test, store, scenes, folder / 'said')
     seconds |= spent | dict(score=time.time() - start)
     seconds['total'] = sum(seconds.values())  # parts that were reused count as they once took
     out = dict(
@@ -260,6 +265,7 @@ NEXT = """
 Where to look next:
   {folder}/gallery.png    twelve test pairs with their captions, true and false ones
   {folder}/demo.json      all figures, with settings, machine and date
+  {folder}/said/          what each model said; `idc_score FILE` scores one again
   {folder}/finetune/      metrics.csv in from_*: what the steps logged
   make lab                       the book in JupyterLab: begin with index.ipynb
 Git sees nothing of this run. `make record FROM={folder}` copies it to results/."""

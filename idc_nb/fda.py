@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 import torch.nn.functional as F
 from .inputs import TEXT_CLS
-from .lab.left_out import match_logits, match_loss, replace_part, swap_images
-from .lab.left_out import with_batch_negatives
 from .vocab import PAD
 
 # %% ../nbs/10_fda.ipynb #909a4c10

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['causal_mask', 'left_to_right', 'masked_word_loss', 'pack', 'query_mask', 'query_word_loss', 'judge_loss',
-           'set_dropout', 'Finetuning', 'paper_finetune']
+           'Finetuning', 'paper_finetune']
 
 # %% ../nbs/12_finetune.ipynb #072a2f9a
 import torch
 from torch import Tensor
 import torch.nn.functional as F
+from .lab.dropout import set_dropout
 from .lab.validate import Validate
 from .mlm import even_count, mask_words, word_loss
 from .training import Stage, TrainConfig
@@ -127,13 +128,6 @@ def judge_loss(
     return F.cross_entropy(logits.float(), changed), right
 
 # %% ../nbs/12_finetune.ipynb #1939b795
-def set_dropout(model, p: float):
-    "The same rate in every dropout of the model."
-    for m in model.modules():
-        if isinstance(m, torch.nn.Dropout):
-            m.p = p
-
-
 class Finetuning(Stage):
     "Words and judging (paper section 3.4)."
 

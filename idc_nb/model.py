@@ -9,7 +9,7 @@ __all__ = ['DifferenceModel', 'born_matching', 'other_image_mask']
 import torch
 from torch import Tensor, nn
 from .inputs import IMG2, InputEmbedding, ModelConfig
-from .lab.stack import ALL, Attention, Room, Stack
+from .lab.stack import ALL, Attention, Stack
 
 # %% ../nbs/05_model.ipynb #ca5e5e38
 class DifferenceModel(nn.Module):

@@ -9,11 +9,8 @@ __all__ = ['replace_words', 'swap_value', 'swap_things', 'confuse', 'build_negat
 import re
 from functools import partial
 import numpy as np
-from .lab.caption_words import CaptionStudy, Evidence, all_different, bag, claims, exchanges
-from .lab.caption_words import nearest, same_meaning, slots, tidy, tokens, true_share
-from .lab.caption_words import word_kinds
-from .lab.negatives_files import NEGATIVE_KINDS, Negative, NegativesRow
-from .lab.negatives_files import read_negatives, write_negatives
+from .lab.caption_words import CaptionStudy, all_different, tidy, tokens
+from .lab.negatives_files import NEGATIVE_KINDS, Negative
 from .lab.sentence_parts import join_parts, read_parts, swap_animals
 from .lab.sentence_parts import turn_event, turn_relation
 from .world.language import ATTRIBUTES, SAME, SYNONYMS, pick_word

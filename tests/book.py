@@ -1,7 +1,9 @@
 """The order of the book. `python tests/book.py` writes what all notebooks share.
 
 That is the links at the end of every lesson, and the metadata with which JupyterLab opens a
-notebook without marking it as changed (the Python version must be the reader's for that).
+notebook without marking it as changed. (The Python version must be the reader's for that; a
+notebook that leaves out the version, or all of language_info, is marked in any case.) Bars of
+progress are taken out of the kept outputs.
 """
 
 import ast
@@ -32,8 +34,9 @@ TOOLS = {
     'lab/15_java': '',
     'lab/16_sentences': '',
     'lab/17_presets': '12_finetune',
-    'lab/18_runs': '01_pairs',
+    'lab/18_runs': '13_decode',
     'lab/19_bird_recipe': '17_captioner',
+    'lab/27_scheme': '',
     'lab/31_photo_negatives': '09_negatives',
     'lab/21_official': '16_fgvc',
     'lab/28_sentence_files': '',
@@ -115,9 +118,26 @@ METADATA = dict(
 )
 
 
+def without_bars(text) -> str:  # a bar goes back to the start of its line and writes it again
+    return re.sub(r'\r[^\r\n]*(?=\r|\Z)', '', text).replace('\r', '')
+
+
+def drop_bars(cell):  # from the kept output; a picture or a number in it stays
+    kept = []
+    for output in cell.get('outputs', []):
+        if output['output_type'] == 'stream':
+            output['text'] = without_bars(''.join(output['text'])).splitlines(keepends=True)
+        if output.get('text') != []:
+            kept.append(output)
+    if cell['cell_type'] == 'code':
+        cell['outputs'] = kept
+
+
 def finish(path, last=None):  # `last`: source of the last cell
     notebook = json.loads(path.read_text(encoding='utf-8'))
     notebook['metadata'] = METADATA
+    for cell in notebook['cells']:
+        drop_bars(cell)
     if last:
         kept = [c for c in notebook['cells'] if not is_links(c)]
         cell = dict(cell_type='markdown', id='links', metadata={}, source=[last])

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
-from book import BOOK, NBS, ROOT
+from book import BOOK, NBS, ROOT, without_bars
 
 TOLERANCE = 0.02  # share of the larger number
 LEFT_OUT = re.compile(
@@ -24,7 +24,7 @@ NUMBER = re.compile(r'-?\d+(?:\.\d+)?(?:e-?\d+)?')
 
 def text(output) -> str:  # of an output of a cell; '' for a picture
     if output.output_type == 'stream':
-        return output.text if output.name == 'stdout' else ''
+        return without_bars(output.text) if output.name == 'stdout' else ''
     data = output.get('data', {})
     return '' if 'image/png' in data or 'image/jpeg' in data else data.get('text/plain', '')
 

@@ -2,7 +2,7 @@
 
 import re
 import pytest
-from book import BOOK, NBS, PART_I, TOOLS, cells, imports, links, module, place
+from book import BOOK, NBS, PART_I, TOOLS, cells, imports, links, module, place, without_bars
 
 HOME = {module(stem): stem for stem in BOOK if module(stem)}  # a study may export nothing
 LESSON = re.compile(r'`((?:lab/|world/)?\d\d_\w+)`')
@@ -53,3 +53,8 @@ def test_links(stem):
 @pytest.mark.parametrize('stem', BOOK)
 def test_size(stem):
     assert (NBS / f'{stem}.ipynb').stat().st_size < 300 * 1024
+
+
+def test_bars_leave_nothing():
+    assert without_bars('\rscenes: 3%\rscenes: 9%') == without_bars('\r      \r') == ''
+    assert without_bars('\rscenes: 90%\r      \rmade 10\nentries\n') == 'made 10\nentries\n'

@@ -54,6 +54,8 @@ def test_a_run_keeps_its_figures(run):
     }
     assert (folder / 'gallery.png').stat().st_size > 10_000
     assert list((folder / 'finetune').glob('from_*/metrics.csv'))
+    said = [p.stem for p in (folder / 'said').glob('*.jsonl')]
+    assert sorted(said) == ['constant', 'shipped', 'trained']
 
 
 def test_report(run, capsys):

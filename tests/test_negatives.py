@@ -2,10 +2,11 @@
 
 import json
 import numpy as np, pytest
-from idc_nb.lab.caption_words import all_different, sample_bird_captions, sample_captions
-from idc_nb.negatives import NEGATIVE_KINDS, Negative, build_negatives, claims, confuse
-from idc_nb.negatives import join_parts, read_negatives, read_parts, replace_words, swap_animals
-from idc_nb.negatives import exchanges, same_meaning, swap_things, swap_value, word_kinds
+from idc_nb.lab.caption_words import all_different, claims, exchanges, same_meaning
+from idc_nb.lab.caption_words import sample_bird_captions, sample_captions, word_kinds
+from idc_nb.lab.negatives_files import NEGATIVE_KINDS, Negative, read_negatives
+from idc_nb.lab.sentence_parts import join_parts, read_parts, swap_animals
+from idc_nb.negatives import build_negatives, confuse, replace_words, swap_things, swap_value
 from idc_nb.world.language import ATTRIBUTES, SAME, SYNONYMS, is_true
 
 CAPTIONS, SCENES = sample_captions(100)

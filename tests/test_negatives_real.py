@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 import numpy as np
 import pytest
-from idc_nb.negatives import claims, confuse, join_parts, read_parts, swap_animals, tidy
+from idc_nb.lab.caption_words import claims, tidy
+from idc_nb.lab.sentence_parts import join_parts, read_parts, swap_animals
+from idc_nb.negatives import confuse
 from idc_nb.world.language import parse
 
 DATA = Path(__file__).parents[2] / 'shared' / 'data'

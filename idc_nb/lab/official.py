@@ -18,12 +18,13 @@ import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from ..fda import fda_similarities, match_logits, ranking_loss, summaries
+from ..fda import fda_similarities, ranking_loss, summaries
 from ..fgvc import ClassHeads, fgvc_losses
 from ..finetune import causal_mask
 from ..inputs import CELL1, IMG2, MAX_POSITIONS, TEXT
 from ..inputs import ExactLayerNorm, InputEmbedding, ModelConfig, sinusoid
 from .files import read_json, write_whole
+from .left_out import match_logits
 from ..mlm import IGNORE, read_pair
 from ..model import DifferenceModel
 from ..mvcl import CellHead, cell_logits, predict_cells

@@ -21,9 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 from ..grid import DEFAULT, SIDE, SIZE, get_backbone, to_pixels
-from .files import write_json
+from .files import progress, write_json
 from ..pairs import lesson_data
 
 # %% ../../nbs/lab/03_store.ipynb #4406c7ac
@@ -163,7 +162,7 @@ def fill_store(
     n = len(about['names'])
     digest = _digest([about, source])
     grids, start = _open_part(folder, (n, SIDE**2, channels), digest)  # (n,49,C)
-    for row in tqdm(range(start, n, BLOCK), desc=f'features, {BLOCK} images each', mininterval=1):
+    for row in progress(range(start, n, BLOCK), f'features, {BLOCK} images each'):
         stop = min(row + BLOCK, n)
         grids[row:stop] = block(row, stop)
         grids.flush()

@@ -16,8 +16,7 @@ from functools import partial
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
-from ..lab.files import project_data, write_json, write_whole
+from ..lab.files import progress, project_data, write_json, write_whole
 from .birds import PARTS, PLUMAGE_COLORS, SPECIES, Bird, Species
 from .birds import brightness, differ, draw, pick_value, sample_pose
 from .mini import split_of
@@ -650,7 +649,7 @@ def make_mini_birds(
     make = partial(make_bird_record, root=root, seed=seed, per_species=per_species)
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         made = pool.map(make, jobs, chunksize=16)
-        paths = list(tqdm(made, total=len(jobs), desc='birds', mininterval=1))
+        paths = list(progress(made, 'birds', len(jobs)))
     parts = {which: [] for which in SETS}
     for (which, _), path in zip(jobs, paths):
         parts[which].append(path)

@@ -13,8 +13,7 @@ from itertools import permutations
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
-from ..lab.files import write_json, write_whole
+from ..lab.files import progress, write_json, write_whole
 from .language import write_captions
 from .render import all_visible, boxes, render
 from .scenes import CHANGES, change, find_change, from_dict
@@ -168,7 +167,7 @@ def make_mini_clevr(
     one = partial(make_record, root=root, seed=seed, strength=jitter, size=size, pictures=pictures)
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         made = pool.map(one, range(n_scenes), chunksize=4)
-        parts = list(tqdm(made, total=n_scenes, desc='scenes', mininterval=1))
+        parts = list(progress(made, 'scenes', n_scenes))
     assemble(root, parts, settings)
     return root
 

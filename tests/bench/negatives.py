@@ -16,7 +16,8 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 import numpy as np
-from idc_nb.negatives import build_negatives, true_share
+from idc_nb.lab.caption_words import true_share
+from idc_nb.negatives import build_negatives
 from idc_nb.world.language import is_true, write_captions
 from idc_nb.world.scenes import CHANGES, change, jitter, sample_scene
 
