@@ -1,11 +1,13 @@
 """Images that are broken or unusual, and backbones by name."""
 
+import warnings
 from pathlib import Path
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from idc_nb.grid import BACKBONES, DEFAULT, Backbone, Spec, get_backbone, grid, mirror, to_pixels
+from idc_nb.lab import store
 from idc_nb.lab.pixels import image_endings, read_rgb
 
 CASES = Path(__file__).parents[1] / '../shared/data/cases/images'
@@ -202,6 +204,25 @@ def test_a_spec_of_ones_own():
     assert last.channels == 320
     assert last(torch.zeros(1, 224, 224, 3, dtype=torch.uint8)).shape == (1, 49, 320)
     assert get_backbone().spec == usual
+
+
+@pytest.mark.parametrize('name', [DEFAULT, 'resnet18:random'])
+def test_a_large_job_takes_a_record_of_the_backbone(name, tmp_path, monkeypatch):
+    images = [tmp_path / f'{i}.png' for i in range(11)]  # the last batch holds three
+    for i, path in enumerate(images):
+        pixels = np.random.default_rng(i).integers(0, 256, (40, 60, 3), np.uint8)
+        Image.fromarray(pixels).save(path)
+    plain = store.extract_features(images, tmp_path / 'plain', name)
+    made = []
+    kept = store._traced
+    monkeypatch.setattr(store, '_traced', lambda *args: made.append(kept(*args)) or made[-1])
+    monkeypatch.setattr(store, 'TRACED', len(images))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        traced = store.extract_features(images, tmp_path / 'traced', name, workers=2)
+    assert len(made) == 1
+    np.testing.assert_allclose(traced.grids, plain.grids, atol=1e-3, rtol=1e-3)  # half: 0.001 x
+    assert (np.asarray(traced.grids) == plain.grids).mean() > 0.9
 
 
 def test_mirror_twice():

@@ -48,6 +48,19 @@ def test_lessons_do_not_load_the_trainer():
     assert run(code.format(('lightning', 'pycocoevalcap'))) == '[]'
 
 
+def test_the_first_caption_does_without_the_compiler():
+    "It costs nearly as much time as torch."
+    code = '''
+import sys, idc_nb, numpy as np
+picture = np.zeros((224, 224, 3), np.uint8)
+assert idc_nb.caption(picture, picture)
+print([m for m in {} if m in sys.modules])
+'''
+    compiler = 'torch._dynamo', 'torch._inductor', 'sympy'
+    rest = [m for m in HEAVY if m not in ('torch', 'timm')]
+    assert run(code.format((*rest, *compiler, 'seaborn', 'scipy'))) == '[]'
+
+
 @pytest.mark.skipif(not hasattr(__import__('os'), 'fork'), reason='needs fork')
 def test_each_module_imports_alone():
     assert run(IMPORT_ALONE, *MODULES) == ''

