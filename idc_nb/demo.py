@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TINY', 'DEMO', 'CHECKPOINT', 'CONSTANT', 'NEXT', 'Recipe', 'prepare', 'untrained_model', 'training_pairs',
-           'pretraining_batches', 'plan', 'train_recipe', 'score_models', 'run_folder', 'run_demo', 'report',
-           'make_checkpoint', 'main']
+           'pretraining_batches', 'plan', 'train_recipe', 'score_models', 'run_folder', 'run_demo', 'stage_gains',
+           'report', 'make_checkpoint', 'main']
 
 # %% ../nbs/18_demo.ipynb #67335e81
 import argparse, datetime, os, time
@@ -54,18 +54,17 @@ class Recipe:
     resting: tuple = tuple(TASKS)  # tasks during which the image difference encoder rests
     pictures: tuple = ('before', 'after', 'distractor')  # pictures made of each scene
     jitter: float = 1.0  # movement of camera and light; 1: as in the real data
-    again: 'TrainConfig|None' = None  # a second round of fine-tuning, with its own schedule
 
 
 DEMO = Recipe(
     name='demo',
     n_scenes=4000,
     data_seed=0,
-    model={},
+    model=dict(heads=2),
     gic=TINY.gic,
-    pretrain=TINY.pretrain,
-    finetune=TINY.finetune,
-    judge_steps=500,
+    pretrain=replace(TINY.pretrain, steps=150),
+    finetune=replace(TINY.finetune, steps=3000, warmup=600),
+    judge_steps=400,
     judge_weight=0.5,
     tasks=TINY.tasks,
 )
@@ -73,12 +72,10 @@ CHECKPOINT = replace(
     DEMO,
     name='checkpoint',
     n_scenes=16000,
-    pretrain=replace(TINY.pretrain, steps=200),
-    tasks=dict(mlm=1),
-    finetune=replace(TINY.finetune, steps=18000, lr=1.5e-3, mirrored=0.0),
+    gic=replace(TINY.gic, steps=8000),
+    finetune=replace(TINY.finetune, steps=24_000, lr=1.5e-3),
     judge_steps=700,
     pictures=tuple(FOLDERS),
-    again=replace(TINY.finetune, steps=12000, warmup=500, lr=1e-3),
 )
 
 # %% ../nbs/18_demo.ipynb #3bba1f15
@@ -172,6 +169,7 @@ def train_recipe(
     vocab = Vocab.build(c for t in training_pairs(root) for c in t.captions)
     model = untrained_model(recipe, store, vocab, seed)
     for name, stage, batches in plan(recipe, model, root, store, vocab, seed):
+        print(f'{name}: {batches.steps:,} steps of {batches.batch}', flush=True)
         with clock(folder / name / 'seconds.json', seconds, name):
             fit(stage, batches, folder / name)
     about = dict(recipe=json_form(asdict(recipe)), seed=seed, date=str(datetime.date.today()))
@@ -232,6 +230,17 @@ def run_demo(
     return out
 
 # %% ../nbs/18_demo.ipynb #f15d29ca
+def stage_gains() -> str:  # '' where nothing is recorded
+    "One line: the truth of change pairs without and with GIC (results/perception.json)."
+    path = project_data().parent / 'results' / 'perception.json'
+    if not path.exists():
+        return ''
+    runs = read_json(path)['demo']
+    truths = {name: [run['truth'] for run in some] for name, some in runs.items()}
+    parts = [f'{name} {sum(t) / len(t):.0f} % ({len(t)} seeds)' for name, t in truths.items()]
+    return 'recorded truth of change pairs after fine-tuning: ' + ', '.join(parts)
+
+
 def report(
     out: dict,  # of `run_demo`; its models and seconds are read
 ):
@@ -243,6 +252,7 @@ def report(
     print('truth: sentences that are true of both scenes. judge_accuracy: change or distractor?')
     print('constant: always says', repr(CONSTANT))
     print('seconds:', ', '.join(f'{k} {s:.0f}' for k, s in out['seconds'].items()))
+    print(stage_gains())
 
 
 def make_checkpoint(

@@ -7,7 +7,7 @@ __all__ = ['BIRD_METRICS', 'EXPANSION_ROWS', 'DATA', 'ANNOTATED', 'truth_share',
            'run_rows', 'make_bird_checkpoint', 'main']
 
 # %% ../nbs/20_expansion.ipynb #5e0b02dc
-import argparse, datetime, time
+import argparse, datetime
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from .captioner import MODELS, save_captioner
 from .decode import caption_share
-from .lab.runs import commit, machine
+from .lab.runs import clock, commit, machine
 from .lab.bird_recipe import RECIPES, Birds, read_birds, train_birds
 from .lab.files import json_form, project_data, read_json, write_json
 from .metrics import per_cent, score
@@ -80,14 +80,15 @@ def run(
     recipe: str = 'tiny',  # one of `RECIPES`
 ) -> tuple:  # what is kept of the run, Captioner, {id: paragraph} of the test pairs
     "One row of the table with one seed. A run that was stopped goes on."
-    start = time.time()
-    birds = read_birds(expansion_data(), annotated, **EXPANSION_ROWS[row])
+    birds, seconds = read_birds(expansion_data(), annotated, **EXPANSION_ROWS[row]), {}
     runs = project_data().parent / 'runs' / 'expansion'
-    c = train_birds(birds, RECIPES[recipe], runs / f'{recipe}_{row}_{annotated}_{seed}', seed)
+    folder = runs / f'{recipe}_{row}_{annotated}_{seed}'
+    with clock(folder / 'seconds.json', seconds, 'training'):  # over all starts
+        c = train_birds(birds, RECIPES[recipe], folder, seed)
     said = caption_share(c.model, c.vocab, birds.test, birds.store, max_len=c.about['max_len'])
     sizes = dict(annotated=len(birds.train), photos=len(birds.cub), labelled=len(birds.nab))
     settings = dict(row=row, recipe=recipe, data=DATA, **sizes)
-    seconds = round(time.time() - start, 1)
+    seconds = round(seconds['training'], 1)
     return dict(seed=seed, settings=settings, seconds=seconds, scores=scores(said, birds)), c, said
 
 # %% ../nbs/20_expansion.ipynb #3f6c27c9
