@@ -59,7 +59,7 @@ def _tiny_recipe(gic: int, pretrain: int, finetune: int) -> tuple:  # steps of t
 RECIPES = dict(
     paper_birds=(preset('paper_cub'), preset('paper_birds')),
     tiny=_tiny_recipe(1500, 160, 2000),
-    checkpoint=_tiny_recipe(1500, 160, 2500),
+    checkpoint=_tiny_recipe(3000, 160, 5000),
 )
 
 # %% ../../nbs/lab/19_bird_recipe.ipynb #96c8213b
