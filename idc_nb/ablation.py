@@ -10,7 +10,8 @@ import argparse, datetime, os
 from dataclasses import asdict, replace
 from pathlib import Path
 import torch
-from .demo import DEMO, Recipe, prepare, score_models, train_recipe
+from .demo import score_models
+from .lab.recipe import DEMO, Recipe, prepare, train_recipe
 from .lab.files import json_form, project_data, read_json, write_json
 from .lab.runs import commit, learning, machine
 from .pairs import read_clevr_change
@@ -34,6 +35,8 @@ ABLATION = replace(
     n_scenes=3000,
     jitter=0.25,
     pictures=tuple(FOLDERS),
+    model={},
+    gic=None,  # as in the paper on CLEVR-Change
     resting=(),
     tasks=dict(mlm=1, mvcl=1, fda=1),
     pretrain=replace(DEMO.pretrain, steps=900),
@@ -47,7 +50,7 @@ ABLATION_ROWS = dict(
     mlm=dict(tasks=dict(mlm=1)),
     mlm_mvcl=dict(tasks=dict(mlm=1, mvcl=1)),
     mlm_mvcl_fda={},
-    no_encoder=dict(model=DEMO.model | dict(single_layers=0, pair_layers=0)),
+    no_encoder=dict(model=dict(single_layers=0, pair_layers=0)),
     no_judging=dict(judge_weight=0.0, judge_steps=0),
 )
 

@@ -42,6 +42,7 @@ TOOLS = {
     'lab/28_sentence_files': '',
     'lab/29_pixels': 'world/04_birds',
     'lab/30_image_lists': '',
+    'lab/32_recipe': '17_captioner',
 }
 
 
