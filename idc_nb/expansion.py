@@ -96,6 +96,10 @@ def _rounded(scores):
     return {name: round(value, 1) for name, value in scores.items()}
 
 
+def _recipe():  # as it stands in a file of results
+    return json_form([asdict(p) for p in RECIPES['tiny']])
+
+
 def run_rows(
     seeds: int = 3,  # seeds 0, 1, .. of each row
     path=None,  # file of the results; None: in results/
@@ -105,7 +109,9 @@ def run_rows(
     "Run all rows, seeds and sizes. What stands in the file already is not repeated."
     name = 'expansion' if tuple(sizes) == (ANNOTATED,) else 'expansion_curve'
     path = Path(path or project_data().parent / 'results' / f'{name}.json')
-    out = read_json(path) if path.exists() else {}
+    out, recipe = read_json(path) if path.exists() else {}, _recipe()
+    if out.get('recipe', recipe) != recipe:
+        raise ValueError(f'{path} holds runs of another recipe: move it away to begin anew')
     if 'blind' not in out:
         birds = read_birds(expansion_data())
         out['blind'] = scores(blind(birds), birds)
@@ -116,7 +122,7 @@ def run_rows(
         kept, _, _ = run(row, seed, size)
         runs.append(kept)
         out |= dict(machine=machine(), date=str(datetime.date.today()), commit=commit())
-        out['recipe'] = json_form([asdict(p) for p in RECIPES['tiny']])
+        out['recipe'] = recipe
         write_json(path, out, indent=1)
         print(row, seed, size, _rounded(kept['scores']), kept['seconds'], 's', flush=True)
     return out
