@@ -67,7 +67,10 @@ def perceive_singly(
     model,  # a `DifferenceModel`
     images: Tensor,  # grids, (B,N,C), B even
 ) -> Tensor:  # (B,N+2,d)
-    "Each image read alone, one half of the batch as first images and one half as second ones."
+    """Each image read alone, one half of the batch as first images and one half as second ones.
+    An odd number of images is a ValueError."""
+    if len(images) % 2:
+        raise ValueError(f'a batch of {len(images)} images: expected an even number')
     first, second = images.chunk(2)
     pairs = model.perceive(first, second)  # (B/2,2(N+1),d)
     x = torch.cat(pairs.chunk(2, 1))  # (B,N+1,d)
