@@ -412,7 +412,8 @@ def _add_machine(p):  # arguments on devices
 # %% ../../nbs/lab/24_commands.ipynb #c92d80df
 def _bird_batches(a, preset, c, data, store, vocab):  # of pre-training
     from idc_nb.fgvc import ClassPairs
-    from idc_nb.gic import PhotoBatches, photo_negatives
+    from idc_nb.gic import PhotoBatches
+    from idc_nb.lab.photo_negatives import photo_negatives
     from idc_nb.lab.bird_recipe import Alternate
     from idc_nb.negatives import build_negatives
     from idc_nb.pretrain import TaskBatches
