@@ -49,7 +49,11 @@ def run_folder(recipe: Recipe, seed: int) -> Path:  # runs/NAME_SEED of the proj
     return project_data().parent / 'runs' / f'{recipe.name}_{seed}'
 
 
-def faults(rows, triplets, scenes) -> dict:  # kind of change -> {'true' or wrong part: count}
+def faults(
+    rows: list,  # records of what was said, one a triplet
+    triplets: list,  # official pairs, in the same order
+    scenes: dict,  # scenes.json
+) -> dict:  # kind of change -> {'true' or wrong part: count}
     "What is the first wrong part of the sentences about change pairs?"
     counts = {}
     for row, t in zip(rows, triplets):

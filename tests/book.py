@@ -39,7 +39,7 @@ TOOLS = {
     'lab/27_scheme': '',
     'lab/31_photo_negatives': '09_negatives',
     'lab/21_official': '16_fgvc',
-    'lab/28_sentence_files': '',
+    'lab/28_sentence_files': 'world/02_language',
     'lab/29_pixels': 'world/04_birds',
     'lab/30_image_lists': '',
     'lab/32_recipe': '17_captioner',

@@ -35,33 +35,24 @@ def _tiny(p: Preset, **other) -> Preset:  # p at the size of two CPU cores
     return replace(p, model=model, mvcl_temperature=0.1, fda_temperature=0.1, **other)
 
 
-def _tiny_recipe(gic: int, pretrain: int, finetune: int) -> tuple:  # steps of the stages
-    first = _tiny(
-        preset('paper_cub'),
-        name='tiny_cub',
-        gic=TrainConfig(gic, 24, 2e-3, captions=3),
-        pretrain=None,
-    )
-    second = _tiny(
-        preset('paper_birds'),
-        name='tiny_birds',
-        start_from='tiny_cub',
-        pretrain=TrainConfig(pretrain, 16, 1.5e-3),
-        finetune=TrainConfig(finetune, 16, 2e-3, captions=2),
-        validate_every=250,
-        patience=50,
-        select_after=0,
-    )
-    return first, second
-
-
+_tiny_cub = _tiny(
+    preset('paper_cub'), name='tiny_cub', gic=TrainConfig(1500, 24, 2e-3, captions=3), pretrain=None
+)
+_tiny_birds = _tiny(
+    preset('paper_birds'),
+    name='tiny_birds',
+    start_from='tiny_cub',
+    pretrain=TrainConfig(160, 16, 1.5e-3),
+    finetune=TrainConfig(2000, 16, 2e-3, captions=2),
+    validate_every=250,
+    patience=50,
+    select_after=0,
+)
 #: Name -> (settings of stage 1, settings of stage 2 and of fine-tuning).
 RECIPES = dict(
     paper_birds=(preset('paper_cub'), preset('paper_birds')),
-    tiny=_tiny_recipe(1500, 160, 2000),
-    checkpoint=_tiny_recipe(
-        1500, 160, 2000
-    ),  # longer is worse: 5,000 steps learn the pairs by heart
+    tiny=(_tiny_cub, _tiny_birds),
+    checkpoint=(_tiny_cub, _tiny_birds),  # read with all described pairs
 )
 
 # %% ../../nbs/lab/19_bird_recipe.ipynb #96c8213b

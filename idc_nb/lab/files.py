@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['read_text', 'read_json', 'get_key', 'json_form', 'read_lines', 'write_whole', 'write_json', 'project_data',
-           'progress']
+           'in_notebook', 'progress']
 
 # %% ../../nbs/lab/00_files.ipynb #6008ada9
 import codecs
@@ -130,6 +130,14 @@ def project_data() -> Path:  # the folder data/ of the project
     return here / 'data'
 
 # %% ../../nbs/lab/00_files.ipynb #5d083365
+def in_notebook() -> bool:  # False in a script and in a terminal
+    "Can this process show a picture?"
+    if 'IPython' not in sys.modules:
+        return False
+    shell = sys.modules['IPython'].get_ipython()
+    return shell is not None and type(shell).__name__ != 'TerminalInteractiveShell'
+
+
 def progress(
     items,  # what a loop walks over
     text: str,  # what it does, in front of the bar
@@ -139,7 +147,6 @@ def progress(
     "A bar for a long loop, in stdout in a notebook and in stderr elsewhere."
     from tqdm import tqdm
 
-    in_notebook = 'ipykernel' in sys.modules
-    file = sys.stdout if in_notebook else sys.stderr
-    options = dict(total=total, delay=delay, leave=not in_notebook, mininterval=1)
+    file = sys.stdout if in_notebook() else sys.stderr
+    options = dict(total=total, delay=delay, leave=not in_notebook(), mininterval=1)
     return tqdm(items, text, file=file, **options)

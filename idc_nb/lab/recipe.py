@@ -92,7 +92,7 @@ def prepare(
 def untrained_model(
     recipe: Recipe, store: FeatureStore, vocab: Vocab, seed: int
 ) -> DifferenceModel:
-    "A new model whose projection whitens the cells of the store ([04_inputs](04_inputs.ipynb))."
+    "A new model whose projection whitens the cells of the store (04_inputs)."
     torch.manual_seed(seed)
     channels = store.grids.shape[2]
     model = DifferenceModel(replace(TINY.config(channels, len(vocab)), **recipe.model))
@@ -134,6 +134,7 @@ def plan(
     recipe: Recipe,
     model: DifferenceModel,
     root,  # folder of made data
+    pairs: list,  # its `training_pairs`
     store: FeatureStore,
     vocab: Vocab,
     seed: int,
@@ -149,7 +150,7 @@ def plan(
         yield 'pretrain', stage, pretraining_batches(recipe, root, store, vocab, c)
     c = replace(recipe.finetune, seed=seed)
     stage = Finetuning(model, c, judge_weight=recipe.judge_weight, judge_steps=recipe.judge_steps)
-    some = training_pairs(root), store, vocab, c.batch, c.steps, seed, c.captions
+    some = pairs, store, vocab, c.batch, c.steps, seed, c.captions
     yield 'finetune', stage, PairBatches(*some, mirrored=c.mirrored)
 
 
@@ -161,10 +162,10 @@ def train_recipe(
     folder,  # for logs and checkpoints
 ) -> tuple:  # Captioner, seconds of the stages
     "Train all stages. A run that was stopped goes on."
-    folder, seconds = Path(folder), {}
-    vocab = Vocab.build(c for t in training_pairs(root) for c in t.captions)
+    folder, seconds, pairs = Path(folder), {}, training_pairs(root)
+    vocab = Vocab.build(c for t in pairs for c in t.captions)
     model = untrained_model(recipe, store, vocab, seed)
-    for name, stage, batches in plan(recipe, model, root, store, vocab, seed):
+    for name, stage, batches in plan(recipe, model, root, pairs, store, vocab, seed):
         print(f'{name}: {batches.steps:,} steps of {batches.batch}', flush=True)
         with clock(folder / name / 'seconds.json', seconds, name):
             fit(stage, batches, folder / name)

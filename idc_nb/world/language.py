@@ -351,8 +351,9 @@ def write_description(scene: Scene, rng) -> str:
 def read_description(text: str) -> 'list|None':  # of `Expression`; None: not such a list
     "The things that a description names. Case and white space do not matter."
     values = [_MEANING.get(word) for word in text.lower().split()]
-    names = [Expression(*values[i : i + len(ATTRIBUTES)]) for i in range(0, len(values), 4)]
-    whole = len(values) % len(ATTRIBUTES) == 0
+    n = len(ATTRIBUTES)
+    names = [Expression(*values[i : i + n]) for i in range(0, len(values), n)]
+    whole = len(values) % n == 0
     known = all(getattr(e, a) in ATTRIBUTES[a] for e in names for a in ATTRIBUTES)
     return names if whole and known else None
 
