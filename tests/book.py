@@ -43,6 +43,8 @@ TOOLS = {
     'lab/29_pixels': 'world/04_birds',
     'lab/30_image_lists': '',
     'lab/32_recipe': '17_captioner',
+    'lab/42_spoken': '13_decode',
+    'lab/43_spotlight': '03_grid',
 }
 
 
