@@ -7,8 +7,9 @@ SEEDS ?= 3
 SEED ?= 0
 FROM ?= runs/demo_$(SEED)
 MODEL ?= mini_clevr
+RIVAL ?= DUDA
 
-.PHONY: demo record test step outputs bench bench-long real alignment checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
+.PHONY: demo record test step outputs bench bench-long real alignment cases checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score; everything goes to runs/demo_SEED
 	$(RUN) -m idc_nb.demo --seed $(SEED)
@@ -42,6 +43,9 @@ real: $(INSTALLED)  ## what the shipped model says of 30 real scenes in ../share
 
 alignment: $(INSTALLED)  ## where the words of MODEL look, on 300 test pairs of the demo -> results/alignment.json (a minute)
 	OMP_NUM_THREADS=1 $(RUN) -m idc_nb.alignment --model $(MODEL)
+
+cases: $(INSTALLED)  ## best, median and worst sentences of MODEL, beside those of RIVAL, and what its errors are -> results/cases.json (a minute)
+	OMP_NUM_THREADS=1 $(RUN) -m idc_nb.lab.cases --model $(MODEL) --rival $(RIVAL)
 
 checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package -> results/checkpoint.json (hours, resumable)
 	$(RUN) -m idc_nb.demo --checkpoint
