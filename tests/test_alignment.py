@@ -139,3 +139,42 @@ def test_real_pairs_have_maps():
         ids = torch.tensor([c.vocab.encode(sentence)])
         maps = word_maps(c.model, img1[i : i + 1], img2[i : i + 1], ids)
         assert maps['gradient']['all layers'].shape == (1, len(sentence.split()) + 1, 2, 49)
+
+
+KEPT = read_json(Path(__file__).parents[1] / 'results' / 'alignment.json')
+
+
+def test_results_are_of_the_shipped_model():
+    trained = get_captioner().about['date']
+    assert KEPT['settings']['trained'] == trained, 'the checkpoint changed: run `make alignment`'
+
+
+def pointing(row, i=0, measure='gradient'):  # i: 0 the model, 1 chance, 2 untrained
+    return KEPT['pointing'][measure][row][i]
+
+
+@pytest.mark.parametrize(
+    'holds, sentence',
+    [
+        (pointing('changed thing') > 50, 'Most words about the changed thing point into its box'),
+        (40 < pointing('other thing') < 65, 'About half of the words find the other thing'),
+        (pointing('all layers', 2) < 2 * pointing('all layers', 1), 'untrained: near chance'),
+        (pointing('layer 2') > pointing('layer 1'), 'The second layer points better'),
+        (
+            pointing('relation') < pointing('relation', measure='a thing at random'),
+            'Relations win less often than a random thing',
+        ),
+        (
+            pointing('all layers', measure='cosine') < 2 * pointing('all layers', 1),
+            'The cosine knows nothing of words',
+        ),
+        (KEPT['blanking']['gradient']['all words'][0] > 50, 'Without four cells most words change'),
+        (KEPT['blanking']['gradient']['all words'][1] < 20, 'Without four random cells few do'),
+        (KEPT['second_image']['color']['color'] < 20, 'An old colour is read in the first image'),
+        (KEPT['second_image']['new value']['color'] > 80, 'A new colour is read in the second'),
+        (KEPT['second_image']['new value']['material'] < 20, 'A new material: in the first, too'),
+    ],
+    ids=lambda x: x if isinstance(x, str) else '',
+)
+def test_what_21_alignment_says_of_its_results(holds, sentence):
+    assert holds, f'21_alignment says: {sentence}. The results no longer say so: change the prose'
