@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RANKS', 'claims_of', 'rouge_of_each', 'judge_pairs', 'choose_cases', 'count_errors', 'measure_cases', 'main']
 
-# %% ../../nbs/lab/40_cases.ipynb #411395dd
+# %% ../../nbs/lab/40_cases.ipynb #6030a855
 import argparse
 import datetime
 from collections import Counter
@@ -23,7 +23,7 @@ from ..world.language import ATTRIBUTES, DISTRACTOR, is_true, looks, parse
 from ..world.render import visible_pixels
 from ..world.scenes import find_change, offset
 
-# %% ../../nbs/lab/40_cases.ipynb #3e01ab57
+# %% ../../nbs/lab/40_cases.ipynb #aaf94ed1
 def claims_of(
     sentence: str,  # any string
     before,  # `Scene`
@@ -64,7 +64,7 @@ def rouge_of_each(
     rouge = Rouge()
     return [float(rouge.calc_score([c], list(r))) for c, r in zip(candidates, references)]
 
-# %% ../../nbs/lab/40_cases.ipynb #50b121b4
+# %% ../../nbs/lab/40_cases.ipynb #21716b2d
 def judge_pairs(
     said: list,  # (sentence, probability of a change) of each pair
     triplets: list,  # official pairs
@@ -111,7 +111,7 @@ def choose_cases(
             chosen += [(rank, order[place]) for rank, place in zip(RANKS, places)]
     return chosen
 
-# %% ../../nbs/lab/40_cases.ipynb #4a8166a2
+# %% ../../nbs/lab/40_cases.ipynb #6e071148
 def count_errors(
     rows: list,  # of `judge_pairs`
     triplets: list,
@@ -160,7 +160,7 @@ def _truth_by(rows, name, edges) -> list:  # of dicts: low, high, n, truth; dist
         out.append(line)
     return out
 
-# %% ../../nbs/lab/40_cases.ipynb #38d0d2ad
+# %% ../../nbs/lab/40_cases.ipynb #f67f1fef
 def measure_cases(
     captioner: Captioner,
     root,  # folder of made data

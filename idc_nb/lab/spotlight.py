@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['DARK', 'BRIGHT', 'spotlight', 'draw_map', 'phrase_map']
 
-# %% ../../nbs/lab/43_spotlight.ipynb #5857119b
+# %% ../../nbs/lab/43_spotlight.ipynb #2549ae53
 import numpy as np
 from ..grid import SIDE, SIZE
 from ..vocab import words_of
 
-# %% ../../nbs/lab/43_spotlight.ipynb #c7848e85
-DARK, BRIGHT = 0.5, 1.6  # light of a cell that does not matter, and of the largest one
+# %% ../../nbs/lab/43_spotlight.ipynb #a12cfc1e
+DARK, BRIGHT = 0.6, 1.9  # light of a cell that does not matter, and of the largest one
 
 
 def spotlight(
@@ -44,7 +44,7 @@ def draw_map(
     axes[i].set(xlim=(0, SIZE), ylim=(SIZE, 0))
     axes[0].set_title(title, fontsize=9, loc='left', pad=3)
 
-# %% ../../nbs/lab/43_spotlight.ipynb #9cdacce3
+# %% ../../nbs/lab/43_spotlight.ipynb #684ec45f
 def phrase_map(
     maps,  # of the words of one caption, (L,2,49)
     caption: str,
