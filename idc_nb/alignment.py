@@ -6,7 +6,7 @@
 __all__ = ['questions', 'open_layer', 'read_openly', 'of_cells', 'word_maps', 'point', 'largest_cells', 'words_lost',
            'measure_alignment', 'main']
 
-# %% ../nbs/21_alignment.ipynb #9e0ffd39
+# %% ../nbs/21_alignment.ipynb #33862f3c
 import argparse, datetime
 from pathlib import Path
 import torch
@@ -23,7 +23,7 @@ from .mvcl import mask_cells
 from .pairs import read_clevr_change
 from .vocab import MASK
 
-# %% ../nbs/21_alignment.ipynb #e8516273
+# %% ../nbs/21_alignment.ipynb #398080cd
 def questions(
     model,  # a `DifferenceModel`
     ids: Tensor,  # a caption of each pair, (B,L+1)
@@ -71,7 +71,7 @@ def read_openly(
         vectors.append(x)
     return weights, vectors, model.word_head(x[:, -L:])
 
-# %% ../nbs/21_alignment.ipynb #4c5c3f70
+# %% ../nbs/21_alignment.ipynb #d8283390
 def of_cells(x: Tensor) -> Tensor:  # (...,2(N+1)) -> (...,2,N)
     "Both images without their summary tokens."
     return torch.stack(x.chunk(2, -1), -2)[..., 1:]
@@ -102,7 +102,7 @@ def word_maps(
     maps['attention'] |= heads
     return maps
 
-# %% ../nbs/21_alignment.ipynb #a5d69f21
+# %% ../nbs/21_alignment.ipynb #adff46b5
 def _index(words):  # pairs (W,), places (W,)
     return tuple(torch.tensor([w[key] for w in words]) for key in ('pair', 'place'))
 
@@ -125,7 +125,7 @@ def point(
                 found.setdefault((measure, row), []).append(figures)
     return {key: torch.cat(parts, 1) for key, parts in found.items()}
 
-# %% ../nbs/21_alignment.ipynb #269688f3
+# %% ../nbs/21_alignment.ipynb #d1cca939
 @torch.no_grad()
 def _next_words(model, img1, img2, ids):  # what each [MASK] says, (B,L)
     return read_openly(model, img1, img2, ids)[2].argmax(-1)
@@ -163,7 +163,7 @@ def words_lost(
                 lost.setdefault(measure, []).append(other.float())
     return {measure: torch.cat(parts) for measure, parts in lost.items()}
 
-# %% ../nbs/21_alignment.ipynb #9d5d4e90
+# %% ../nbs/21_alignment.ipynb #03f1d90c
 def measure_alignment(
     captioner: Captioner,
     root,  # folder of made data
