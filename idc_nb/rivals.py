@@ -187,7 +187,7 @@ class IFDC(Rival):
         pairs = torch.cat([maps[:, 0, :, None] * x, maps[:, 1, :, None] * y], 2)  # (B,N,2d)
         return Attended(pairs, maps)
 
-# %% ../nbs/22_rivals.ipynb #33a8c238
+# %% ../nbs/22_rivals.ipynb #e3aaa401
 class VAM(DUDA):
     "VAM-style (2020): match each cell with all cells of the other image, then DUDA."
 
@@ -226,11 +226,11 @@ class VAM(DUDA):
         return Attended(attended(A, B, maps), maps, torch.stack([gates_A, gates_B], 1))
 
     def penalty(self, seen, changed):
-        mean = seen.gates.mean((1, 2))  # (B,)
-        same = F.binary_cross_entropy(mean, 1 - changed.to(mean.dtype))
-        return super().penalty(seen, changed) + self.gate_weight * same
+        mean = seen.gates.mean((1, 2)).float().clamp(1e-4, 1 - 1e-4)  # (B,)
+        right = torch.where(changed.bool(), 1 - mean, mean)  # a low gate means a change
+        return super().penalty(seen, changed) - self.gate_weight * right.log().mean()
 
-# %% ../nbs/22_rivals.ipynb #ce2d2578
+# %% ../nbs/22_rivals.ipynb #3dc0ffdf
 class R3Net(DUDA):
     "R3Net-style (2021): each image read by self-attention, then a gated difference, then DUDA."
 
@@ -245,7 +245,7 @@ class R3Net(DUDA):
         self.context = nn.MultiheadAttention(dim, 4, dropout, batch_first=True)
         self.norm = nn.LayerNorm(dim)
         self.own, self.other, self.fuse = (nn.Linear(n * dim, dim) for n in (1, 1, 2))
-        self.contrast = nn.Linear(2 * (dim + 2), dim + 2)
+        self.difference = nn.Linear(2 * (dim + 2), dim + 2)
 
     def read(self, x: Tensor) -> Tensor:  # (B,N,d) -> (B,N,d)
         return self.norm(x + self.context(x, x, x, need_weights=False)[0])
@@ -262,7 +262,7 @@ class R3Net(DUDA):
         left_A, left_B = F.pad(left_A, (0, 2)), F.pad(left_B, (0, 2))
         maps = torch.stack([self.attention(A, left_A), self.attention(B, left_B)], 1)  # (B,2,N)
         l_A, l_D, l_B = attended(A, B, maps).unbind(1)  # (B,d+2) each
-        l_D = F.relu(self.contrast(torch.cat([l_D, -l_D], 1)))
+        l_D = F.relu(self.difference(torch.cat([l_D, -l_D], 1)))
         return Attended(torch.stack([l_A, l_D, l_B], 1), maps)
 
 # %% ../nbs/22_rivals.ipynb #9f107dbe
