@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['RIVALS', 'DualAttention', 'attended', 'DualAtt', 'DynamicSpeaker', 'DUDA', 'UpDownSpeaker', 'unmatched', 'IFDC',
-           'VAM', 'R3Net']
+           'VAM', 'R3Net', 'Retriever', 'DUDAAux']
 
-# %% ../nbs/22_rivals.ipynb #34dca022
+# %% ../nbs/22_rivals.ipynb #84165cb1
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from .lab.rival_parts import Attended, PlainSpeaker, Rival, Speaker
+from .vocab import PAD
 
-# %% ../nbs/22_rivals.ipynb #b053054a
+# %% ../nbs/22_rivals.ipynb #18fb4551
 class DualAttention(nn.Module):
     "A number from 0 to 1 for each cell, from the cell and its difference."
 
@@ -63,7 +64,7 @@ class DualAtt(Rival):
         maps = torch.stack([self.attention(A, B - A), self.attention(B, B - A)], 1)  # (B,2,N)
         return Attended(attended(A, B, maps), maps)
 
-    def penalty(self, seen, changed):
+    def penalty(self, seen, changed, *_):
         sums = seen.maps.sum((1, 2))  # (B,)
         return self.sparse * (sums * changed).sum() / changed.sum().clamp(min=1)
 
@@ -187,7 +188,7 @@ class IFDC(Rival):
         pairs = torch.cat([maps[:, 0, :, None] * x, maps[:, 1, :, None] * y], 2)  # (B,N,2d)
         return Attended(pairs, maps)
 
-# %% ../nbs/22_rivals.ipynb #e3aaa401
+# %% ../nbs/22_rivals.ipynb #4ffcb85c
 class VAM(DUDA):
     "VAM-style (2020): match each cell with all cells of the other image, then DUDA."
 
@@ -225,7 +226,7 @@ class VAM(DUDA):
         maps = torch.stack([self.attention(A, left_A), self.attention(B, left_B)], 1)  # (B,2,N)
         return Attended(attended(A, B, maps), maps, torch.stack([gates_A, gates_B], 1))
 
-    def penalty(self, seen, changed):
+    def penalty(self, seen, changed, *_):
         mean = seen.gates.mean((1, 2)).float().clamp(1e-4, 1 - 1e-4)  # (B,)
         right = torch.where(changed.bool(), 1 - mean, mean)  # a low gate means a change
         return super().penalty(seen, changed) - self.gate_weight * right.log().mean()
@@ -265,7 +266,74 @@ class R3Net(DUDA):
         l_D = F.relu(self.difference(torch.cat([l_D, -l_D], 1)))
         return Attended(torch.stack([l_A, l_D, l_B], 1), maps)
 
-# %% ../nbs/22_rivals.ipynb #9f107dbe
+# %% ../nbs/22_rivals.ipynb #c4d36721
+class Retriever(nn.Module):
+    "Which of some images is what a caption makes of a first image?"
+
+    def __init__(
+        self,
+        vocab: int,  # V
+        dim: int = 128,  # d
+        word_dim: int = 96,
+    ):
+        super().__init__()
+        self.words = nn.Linear(vocab, word_dim, bias=False)  # an embedding for soft words
+        self.gru = nn.GRUCell(word_dim, dim)
+        self.gate, self.change = nn.Linear(2 * dim, dim), nn.Linear(2 * dim, dim)
+
+    def read(self, shares: Tensor, is_word: Tensor) -> Tensor:
+        "Soft words, (M,L,V) shares of each word; is_word (M,L) -> the text, (M,d)."
+        words = self.words(shares)  # (M,L,word_dim)
+        h = words.new_zeros(len(words), self.gru.hidden_size)
+        for t in range(words.shape[1]):
+            h = torch.where(is_word[:, t, None], self.gru(words[:, t], h), h)
+        return h
+
+    def forward(
+        self,
+        text: Tensor,  # of each pair, (B,d)
+        first: Tensor,  # mean cell of each first image, (B,d)
+        second: Tensor,  # mean cell of each second image, (B,d)
+    ) -> Tensor:  # (B,B+1): each second image, then the pair's own first image
+        "Ten times the cosine between what the text makes of the first image and the candidates."
+        both = torch.cat([first, text], 1)  # (B,2d)
+        made = torch.sigmoid(self.gate(both)) * first + self.change(both)  # (B,d)
+        made, first, second = (F.normalize(x, dim=1) for x in (made, first, second))
+        unchanged = (made * first).sum(1, keepdim=True)  # (B,1)
+        return 10 * torch.cat([made @ second.T, unchanged], 1)
+
+
+class DUDAAux(DUDA):
+    "DUDA+Aux-style (2021): DUDA whose caption must lead from the first image to the second."
+
+    def __init__(
+        self,
+        channels: int,  # C
+        vocab: int,  # V
+        dropout: float = 0.3,
+        dim: int = 128,  # d
+        weight: float = 0.5,  # of the retriever's loss
+    ):
+        super().__init__(channels, vocab, dropout, dim)
+        self.retriever, self.weight = Retriever(vocab, dim), weight
+
+    def attend(self, A, B):
+        seen = super().attend(A, B)
+        seen.means = torch.stack([A.mean(1), B.mean(1)], 1)  # (B,2,d)
+        return seen
+
+    def penalty(self, seen, changed, logits, target):
+        pairs, is_word = len(changed), target != PAD
+        right = ((logits.argmax(2) == target) & is_word).sum() / is_word.sum()  # fluent so far?
+        one = slice(None, None, len(target) // pairs)  # the first caption of each pair
+        text = self.retriever.read(logits[one].softmax(2), is_word[one])  # (B,d)
+        scores = self.retriever(text, *seen.means.unbind(1))  # (B,B+1)
+        own = torch.arange(pairs, device=scores.device)
+        each = F.cross_entropy(scores.float(), own, reduction='none')  # (B,)
+        found = (each * changed).sum() / changed.sum().clamp(min=1)
+        return super().penalty(seen, changed) + self.weight * right * found
+
+# %% ../nbs/22_rivals.ipynb #28703866
 #: Name -> system, a class that is called as `RIVALS[name](channels, vocab)`.
 RIVALS = {
     'Capt-Dual-Att': DualAtt,
@@ -273,4 +341,5 @@ RIVALS = {
     'IFDC': IFDC,
     'VAM-style': VAM,
     'R3Net-style': R3Net,
+    'DUDA+Aux-style': DUDAAux,
 }

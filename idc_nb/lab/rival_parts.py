@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..training import PairBatches, Stage
 from ..vocab import BOS, EOS, PAD
 
-# %% ../../nbs/lab/38_rival_parts.ipynb #d9aea5c9
+# %% ../../nbs/lab/38_rival_parts.ipynb #265aef62
 class Speaker(nn.Module):
     "Words from facts. A subclass adds `step`, and sets `cells`, its number of LSTM cells."
 
@@ -42,7 +42,7 @@ class Speaker(nn.Module):
         return [(zero, zero)] * self.cells
 
     def step(self, word: Tensor, state: list, memory) -> tuple:
-        "Word vectors (B,word_dim) -> vectors for the next word (B,H), state, weights (B,F) or None."
+        "Word vectors (B,word_dim) -> for the next word (B,H), state, weights (B,F) or None."
         raise NotImplementedError
 
     def forward(
@@ -115,7 +115,7 @@ def balanced_word_loss(
     right = ((logits.argmax(2) == target) & is_word).sum() / is_word.sum()
     return means / kinds.clamp(min=1), right
 
-# %% ../../nbs/lab/38_rival_parts.ipynb #e08a6e53
+# %% ../../nbs/lab/38_rival_parts.ipynb #53be18bf
 @dataclass
 class Attended:
     "What a system makes of two images."
@@ -123,6 +123,7 @@ class Attended:
     facts: Tensor  # vectors that the speaker reads, (B,F,w)
     maps: Tensor  # how much each cell of each image counts, (B,2,N)
     gates: 'Tensor|None' = None  # how well each cell found its match, (B,2,N), 0..1
+    means: 'Tensor|None' = None  # the mean cell of each image, (B,2,d)
 
 
 class Rival(nn.Module):
@@ -158,8 +159,8 @@ class Rival(nn.Module):
     def attend(self, A: Tensor, B: Tensor) -> Attended:  # two images, (B,N,d) each
         raise NotImplementedError
 
-    def penalty(self, seen: Attended, changed: Tensor):  # changed (B,) -> a number
-        "What a system adds to the loss of the words."
+    def penalty(self, seen: Attended, changed: Tensor, logits: Tensor, target: Tensor):
+        "What a system adds to the loss of the words: changed (B,), the others as there."
         return 0.0
 
     def loss(
@@ -174,7 +175,7 @@ class Rival(nn.Module):
         of_caption = changed.repeat_interleave(K)  # (B*K,)
         logits = self.speaker(facts, ids)  # (B*K,T-1,V)
         words, right = balanced_word_loss(logits, ids[:, 1:], of_caption)
-        loss = words + self.penalty(seen, changed)
+        loss = words + self.penalty(seen, changed, logits, ids[:, 1:])
         return loss, dict(words=words.detach(), right=right.detach())
 
     @torch.no_grad()

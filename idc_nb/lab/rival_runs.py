@@ -25,7 +25,7 @@ from ..training import TrainConfig, fit
 from ..vocab import Vocab, pad_ids
 from ..world.language import DISTRACTOR, parse
 
-# %% ../../nbs/lab/39_rival_runs.ipynb #a5fa8d13
+# %% ../../nbs/lab/39_rival_runs.ipynb #a4750d31
 JITTERS = 1.0, 0.25, 0.0
 #: Settings for every system: Adam 1e-3 as in most of the papers, three captions of each pair.
 RIVAL_TRAINING = TrainConfig(
@@ -38,7 +38,7 @@ def jitter_recipe(
     jitter: float,  # movement of camera and light; 1: as in the real data
     base=DEMO,  # the recipe at jitter 1
 ):  # a `Recipe`
-    "The recipe of our own model at a strength of the jitter. Its data lie in a folder of their own."
+    "The recipe of our own model at a strength of the jitter, with data of its own."
     return base if jitter == 1 else replace(base, name=f'{base.name}_{jitter:g}', jitter=jitter)
 
 
