@@ -66,10 +66,7 @@ def rival_data(
     return RivalData(root, store, vocab, train, test, scenes)
 
 
-def rival_batches(
-    data: RivalData,
-    c: TrainConfig,
-) -> BalancedBatches:
+def rival_batches(data: RivalData, c: TrainConfig) -> BalancedBatches:
     "Half of each batch changed pairs, half distractors, `c.captions` sentences of each."
     some = data.train, data.store, data.vocab, c.batch, c.steps, c.seed, c.captions, MAX_LEN
     return BalancedBatches(*some, mirrored=c.mirrored)
