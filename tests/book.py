@@ -45,6 +45,7 @@ TOOLS = {
     'lab/32_recipe': '17_captioner',
     'lab/38_rival_parts': '06_training',
     'lab/40_clevr_rivals': '06_training',
+    'lab/41_bird_rivals': '06_training',
 }
 
 

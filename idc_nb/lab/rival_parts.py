@@ -115,13 +115,13 @@ def balanced_word_loss(
     right = ((logits.argmax(2) == target) & is_word).sum() / is_word.sum()
     return means / kinds.clamp(min=1), right
 
-# %% ../../nbs/lab/38_rival_parts.ipynb #53be18bf
+# %% ../../nbs/lab/38_rival_parts.ipynb #19037ca5
 @dataclass
 class Attended:
     "What a system makes of two images."
 
     facts: Tensor  # vectors that the speaker reads, (B,F,w)
-    maps: Tensor  # how much each cell of each image counts, (B,2,N)
+    maps: 'Tensor|None' = None  # how much each cell of each image counts, (B,2,N)
     gates: 'Tensor|None' = None  # how well each cell found its match, (B,2,N), 0..1
     means: 'Tensor|None' = None  # the mean cell of each image, (B,2,d)
 
@@ -184,7 +184,7 @@ class Rival(nn.Module):
         img1: Tensor,  # (B,N,C)
         img2: Tensor,  # (B,N,C)
         max_len: int = 40,  # ids at most, BOS included
-    ) -> tuple:  # ids (B,T), maps (B,2,N), weights of the facts for each word (B,T-1,F) or None
+    ) -> tuple:  # ids (B,T); maps (B,2,N) or None; weights of facts for a word (B,T-1,F) or None
         "Greedy captions, and where the system looked."
         seen = self.attend(self.cells(img1), self.cells(img2))
         ids, weights = self.speaker.greedy(seen.facts, max_len)
