@@ -152,7 +152,7 @@ class UpDownSpeaker(Speaker):
         second = self.second(torch.cat([fact, first[0]], 1), second)
         return second[0], [first, second], weights
 
-# %% ../../nbs/lab/40_clevr_rivals.ipynb #8b7631c1
+# %% ../../nbs/lab/40_clevr_rivals.ipynb #c5e0dcef
 class IFDC(Rival):
     "IFDC (2021): a cell counts as much as its best match in the other image is unlike it."
 
@@ -177,8 +177,9 @@ class IFDC(Rival):
         "Fuse the words of the attributes into each cell, all of them twice."
         chosen = self.probe(v).unflatten(2, self.words.shape[:2]).softmax(3)  # (B,N,4,12)
         words = torch.einsum('bnkv,kvd->kbnd', chosen, self.words)  # (4,B,N,d)
-        for word in (*words, *words):
-            v = v + self.back(F.relu(self.of_cell(v)) * F.relu(self.of_word(word)))
+        gates = F.relu(self.of_word(words))
+        for gate in (*gates, *gates):
+            v = v + self.back(F.relu(self.of_cell(v)) * gate)
         return v
 
     def attend(self, A, B):
