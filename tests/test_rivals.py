@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from idc_nb.lab.rival_runs import memorised, new_rival
+from idc_nb.lab.rival_runs import BIRD_ROWS, memorised, memorised_birds, new_rival
 from idc_nb.lab.store import lesson_store
-from idc_nb.rivals import RIVALS
+from idc_nb.rivals import BIRD_RIVALS, PUBLISHED, PUBLISHED_BIRDS, RIVALS, paired_gain, rival_frame
 from idc_nb.vocab import BOS, EOS, PAD, Vocab
 
 WORDS = Vocab('abcdefgh')
@@ -56,3 +56,36 @@ def test_a_pair_is_read_alone(name):
     ids, maps, _ = model.speak(img1, img2, 6)
     _, alone, _ = model.speak(img1[:1], img2[:1], 6)
     assert torch.allclose(maps[:1], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', BIRD_RIVALS)
+def test_birds_learn_by_heart(name):
+    torch.set_num_threads(1)
+    assert memorised_birds(name) >= 0.95
+
+
+@pytest.mark.parametrize('name', BIRD_RIVALS)
+def test_bird_loss_needs_no_number_on_the_way(name):
+    model = BIRD_RIVALS[name](460, len(WORDS)).to('meta')
+    loss, _ = model.loss(*batch('meta'))
+    loss.backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_frame_of_runs():
+    scores = dict(change=dict(truth=30.0), all=dict(judge_accuracy=80.0))
+    run = dict(seed=1, jitter=0.25, seconds=9, parameters=5, verified=True, scores=scores)
+    line = rival_frame(dict(systems=dict(DUDA=[run]))).iloc[0]
+    assert (line.system, line.truth, line.judging, line.jitter) == ('DUDA', 30, 80, 0.25)
+    assert len(rival_frame({})) == 0
+
+
+def test_published_rows_have_a_system_or_say_why():
+    built = {*RIVALS, 'ours', 'VAM+'}  # VAM+ is not rebuilt
+    assert set(PUBLISHED) <= built
+    assert set(PUBLISHED_BIRDS) <= {*BIRD_ROWS, 'ours', 'ours(+extra)'}
+
+
+def test_a_gain_has_an_interval_around_it():
+    gain, low, high = paired_gain(['1100', '1000'], ['1000'])
+    assert low <= gain <= high and gain == 12.5

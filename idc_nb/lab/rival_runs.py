@@ -96,7 +96,7 @@ def new_rival(
     model = systems[name](store.grids.shape[2], len(vocab), **options)
     return model.measure(store.sample_cells())
 
-# %% ../../nbs/lab/39_rival_runs.ipynb #8fd4b725
+# %% ../../nbs/lab/39_rival_runs.ipynb #17b0c7b3
 def learn_by_heart(
     model: Rival,
     triplets,  # whose first captions it shall learn, a list
@@ -147,7 +147,7 @@ def memorised_birds(
     device: str = 'cpu',
     enough: float = 0.95,  # stop at this share
     seed: int = 0,
-    max_len: int = 24,  # ids, so that the paragraphs are cut: it is faster
+    max_len: int = 16,  # ids, so that the paragraphs are cut: it is faster
 ) -> float:  # 0..1, share of the paragraphs that are said word for word
     "The same for 32 pairs of the lessons' birds."
     birds = read_birds(lesson_birds(), cub=False, nab=False)
