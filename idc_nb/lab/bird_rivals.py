@@ -62,7 +62,7 @@ class RelationalSpeaker(Rival):
     def attend(self, A, B):
         return Attended(torch.tanh(torch.cat([A, B], 1)))
 
-# %% ../../nbs/lab/41_bird_rivals.ipynb #47fe5e4e
+# %% ../../nbs/lab/41_bird_rivals.ipynb #8c806f6f
 class WatchedLayer(nn.TransformerDecoderLayer):
     "A decoder layer that keeps how its words attended to the memory."
 
@@ -91,7 +91,7 @@ class TransformerSpeaker(Speaker):
         T = ids.shape[1]
         words = self.embedding(ids) + self.position[:T]  # (B,T,d)
         later = torch.ones(T, T, dtype=torch.bool, device=ids.device).triu(1)
-        return self.decoder(self.dropout(words), facts, later)
+        return self.decoder(self.dropout(words), facts, later, tgt_is_causal=True)
 
     def forward(self, facts, ids):
         return self.word_head(self.vectors(facts, ids[:, :-1]))  # (B,T-1,V)
