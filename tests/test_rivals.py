@@ -1,5 +1,7 @@
 """Every system learns 32 pairs by heart, and trains without asking the processor for a number."""
 
+import json
+from pathlib import Path
 import pytest
 import torch
 from idc_nb.lab.rival_runs import BIRD_ROWS, memorised, memorised_birds, new_rival
@@ -89,3 +91,16 @@ def test_published_rows_have_a_system_or_say_why():
 def test_a_gain_has_an_interval_around_it():
     gain, low, high = paired_gain(['1100', '1000'], ['1000'])
     assert low <= gain <= high and gain == 12.5
+
+
+RESULTS = Path(__file__).parents[1] / 'results' / 'rivals.json'
+
+
+@pytest.mark.skipif(not RESULTS.exists(), reason='no runs are recorded')
+def test_recorded_runs_are_of_systems_without_a_known_bug():
+    out = json.loads(RESULTS.read_text())
+    runs = rival_frame(out)
+    assert runs.verified.all()
+    assert runs[runs.system.isin(RIVALS)].groupby(['system', 'jitter']).seed.nunique().ge(3).all()
+    still = runs[runs.jitter == 0].groupby('system').truth.mean()
+    assert (still > 0).all()  # a speaker who always says 'there is no change' has 0
