@@ -9,7 +9,7 @@ FROM ?= runs/demo_$(SEED)
 MODEL ?= mini_clevr
 RIVAL ?= DUDA
 
-.PHONY: demo record test step outputs bench bench-long real alignment cases checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
+.PHONY: demo record test step outputs bench bench-long real alignment cases checkpoint ablation expansion expansion-curve checkpoint-birds rivals lab readme clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score; everything goes to runs/demo_SEED
 	$(RUN) -m idc_nb.demo --seed $(SEED)
@@ -61,6 +61,9 @@ expansion-curve: $(INSTALLED)  ## with and without expansion at fewer and more d
 
 checkpoint-birds: $(INSTALLED)  ## train and pack the checkpoint for birds (ten minutes, resumable)
 	$(RUN) -m idc_nb.expansion --checkpoint
+
+rivals: $(INSTALLED)  ## the systems of the paper's tables and ours, at three jitters, SEEDS seeds each -> results/rivals.json (many hours, resumable)
+	$(RUN) -m idc_nb.lab.rival_runs --seeds $(SEEDS)
 
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab index.ipynb

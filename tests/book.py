@@ -45,6 +45,9 @@ TOOLS = {
     'lab/32_recipe': '17_captioner',
     'lab/42_spoken': '13_decode',
     'lab/43_spotlight': '03_grid',
+    'lab/38_rival_parts': '06_training',
+    'lab/40_clevr_rivals': '06_training',
+    'lab/41_bird_rivals': '06_training',
 }
 
 
