@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CHROMIUM = Path(os.environ.get('CHROMIUM', '/usr/bin/chromium'))
 FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking']
-NOTEBOOK = ROOT / 'nbs' / 'lab' / '41_playground.ipynb'
+NOTEBOOK = ROOT / 'nbs' / 'lab' / '45_playground.ipynb'
 playwright = pytest.importorskip('playwright.sync_api', reason='no Playwright here')
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason='no Chromium here')
 
