@@ -223,6 +223,16 @@ def _pairs(data, split):  # triplets whose images are there
     return triplets
 
 
+def _validation_pairs(a):  # fine-tuning needs them; pre-training only shows what it makes of them
+    try:
+        return _pairs(a.data, 'val')
+    except (KeyError, ValueError) as e:
+        if a.stage == 'finetune':
+            raise
+        _say(f'no validation: {_sentence(e)}')
+        return []
+
+
 @dataclass
 class _Data:  # what a preset trains on
     train: list  # of triplets
@@ -252,8 +262,7 @@ def _birds(root):
 def _data(a, preset):
     _check_kind(a.data, preset)
     if not _reads_birds(preset) or not Path(a.data).is_dir():
-        val = _pairs(a.data, 'val') if a.stage == 'finetune' else []
-        return _Data(_pairs(a.data, 'train'), val, [], [])
+        return _Data(_pairs(a.data, 'train'), _validation_pairs(a), [], [])
     data = _birds(Path(a.data))
     needed = data.photos if preset.name == 'paper_cub' else data.train
     if not needed or (a.stage == 'finetune' and not data.val):
@@ -263,17 +272,31 @@ def _data(a, preset):
     return data
 
 
-def _remember(path, settings):  # write them; ValueError if others stand there
+def _remember(folder, settings) -> list:  # write them; lengths that the run had before
     from idc_nb.lab.files import json_form, read_json, write_json
 
-    settings = json_form(settings)
-    if not path.exists():
-        return write_json(path, settings, indent=1)
-    old = read_json(path)
-    other = [f'{k} {old.get(k)!r}, now {v!r}' for k, v in settings.items() if old.get(k) != v]
-    if other:
-        said = '; '.join(other)[:200]
-        raise ValueError(f'{path} was begun with other settings ({said}): use another --out')
+    path, settings, earlier = folder / 'settings.json', json_form(settings), []
+    if path.exists():
+        old = read_json(path)
+        earlier = old.pop('earlier_steps', [])
+        if settings['steps'] > old['steps'] and _steps_done(folder) >= old['steps']:
+            earlier.append(old['steps'])
+            old['steps'] = settings['steps']
+            _say(f'a run of {earlier[-1]:,} steps goes on to {old["steps"]:,}, at the rate of such')
+        other = [f'{k} {old.get(k)!r}, now {v!r}' for k, v in settings.items() if old.get(k) != v]
+        if other:
+            said = '; '.join(other)[:200]
+            advice = 'use another --out (more --steps may follow when those are done)'
+            raise ValueError(f'{path} was begun with other settings ({said}): {advice}')
+    write_json(path, settings | (dict(earlier_steps=earlier) if earlier else {}), indent=1)
+    return earlier
+
+
+def _steps_done(folder) -> int:  # by the stage whose checkpoints lie there
+    from idc_nb.lab.checkpoints import newest_checkpoint, read_state
+
+    last = newest_checkpoint(folder)
+    return read_state(last)['global_step'] if last else 0
 
 # %% ../../nbs/lab/24_commands.ipynb #1b4458d1
 def _vocab(path, data):  # written once, so that a continued run has the same
@@ -285,7 +308,9 @@ def _vocab(path, data):  # written once, so that a continued run has the same
     return load_vocab(path)
 
 
-def _new_stage(a, preset, c, store, vocab, data, out):  # its model is new, or of the stage before
+def _new_stage(
+    a, preset, c, store, vocab, data, out, first_steps
+):  # its model is new, or of the stage before; `first_steps`: length before any extension
     import torch
     from idc_nb.inputs import whiten
     from idc_nb.model import DifferenceModel
@@ -300,7 +325,7 @@ def _new_stage(a, preset, c, store, vocab, data, out):  # its model is new, or o
             _start_from(model, a.start_from, out.parent / (before or ''))
         return _pretraining(a, preset, c, model, data)
     _start_from(model, a.start_from, out)
-    return _finetuning(preset, c, model)
+    return _finetuning(preset, c, model, first_steps)
 
 
 def _is_paper(preset):
@@ -322,11 +347,11 @@ def _pretraining(a, preset, c, model, data):
     return Pretraining(model, c, resting, *temperatures, from_others if a.gather else None)
 
 
-def _finetuning(preset, c, model):
+def _finetuning(preset, c, model, first_steps):
     from idc_nb.finetune import Finetuning, masked_word_loss
 
     if not _is_paper(preset):
-        return Finetuning(model, c, judge_weight=0.5, judge_steps=min(500, c.steps // 6))
+        return Finetuning(model, c, judge_weight=0.5, judge_steps=min(500, first_steps // 6))
     judge = 'birds' not in preset.name  # distractors exist on CLEVR-Change only
     return Finetuning(model, c, masked_word_loss, float(judge))
 
@@ -395,7 +420,13 @@ def _add_settings(p):  # arguments that change a preset, and what is said and ke
         **steps,
     )
     add('--say-every', type=_natural, default=20, help='between lines (default 20)', **steps)
-    add('--logger', choices=('csv', 'tensorboard'), default='csv')
+    add(
+        '--validate-every', type=_natural, help=f'between scores on the val split {preset}', **steps
+    )
+    logger = (
+        'csv (default), tensorboard or wandb; the last two need their package, wandb is untested'
+    )
+    add('--logger', choices=('csv', 'tensorboard', 'wandb'), default='csv', help=logger)
 
 
 def _add_machine(p):  # arguments on devices
@@ -452,38 +483,96 @@ def _batches(a, preset, c, data, store, vocab):
     return TaskBatches(*common, **settings, tasks=preset.tasks, negatives=negatives)
 
 
-def _open_store(a):
+def _stores(data) -> dict:  # {folder: name of its backbone} of the finished stores in a data folder
+    from idc_nb.lab.files import get_key, read_json
+
+    found = {}
+    for index in sorted(Path(data).glob('features*/index.json')):
+        found[index.parent] = get_key(read_json(index), 'backbone', index)
+    return found
+
+
+def _store_of(data, backbone) -> Path:  # the folder of the features in a data folder
     from idc_nb.grid import DEFAULT
+
+    found = _stores(data)
+    names = [backbone, f'{backbone}:random'] if backbone else [DEFAULT]
+    fits = [folder for name in names for folder, its in found.items() if its == name]
+    if not backbone and len(found) == 1:
+        fits = list(found)
+    if fits:
+        if found[fits[0]].endswith(':random'):
+            _say(f'{fits[0]}: features of made-up weights')
+        return fits[0]
+    if found:
+        some = ', '.join(f'{folder} ({name})' for folder, name in found.items())
+        asked = f'of {backbone}' if backbone else f'of {DEFAULT}; choose one with --features'
+        raise FileNotFoundError(f'{data} holds no features {asked}; it has {some}')
+    make = f'idc_features {data}' + (f' --backbone {backbone}' if backbone else '')
+    folder = store_folder(data, backbone or DEFAULT)
+    raise FileNotFoundError(f'{folder} holds no finished feature store; make it first: {make}')
+
+
+def _open_store(a):
     from idc_nb.lab.store import FeatureStore
 
-    folder = Path(a.features or store_folder(a.data, a.backbone or DEFAULT))
-    if not (folder / 'index.json').exists():
-        make = f'idc_features {a.data}' + (f' --backbone {a.backbone}' if a.backbone else '')
-        raise FileNotFoundError(f'{folder} holds no finished feature store; make it first: {make}')
-    return FeatureStore(folder)
+    return FeatureStore(a.features or _store_of(a.data, a.backbone))
+
+
+def _validation_batches(a, preset, c, data, store, vocab):  # of pre-training, some for each task
+    from idc_nb.negatives import build_negatives
+    from idc_nb.pretrain import TaskBatches
+
+    if not data.val:
+        return []
+    batch, found = min(c.batch, len(data.val)), []
+    common = data.val, store, vocab, batch, min(4, len(data.val) // batch)
+    for task in (task for task in preset.tasks if task != 'fgvc'):
+        more = dict(seed=a.seed, captions=c.captions, max_len=preset.max_len, tasks={task: 1})
+        if task == 'fda':
+            said = {t.id: t.captions for t in data.val}
+            try:
+                more['negatives'] = build_negatives(said, preset.negatives, seed=a.seed)
+            except ValueError as e:
+                _say(f'no validation of fda: {e}')
+                continue
+        found.append(TaskBatches(*common, **more))
+    return found
 
 
 def _callbacks(a, preset, c, data, store, vocab, folder):
-    from idc_nb.finetune import Validate
+    from idc_nb.lab.validate import Validate, ValidateTasks
     from idc_nb.metrics import caption_score
     from idc_nb.training import Progress
 
     progress = Progress(c.steps, a.say_every, a.pause_after)
+    every = a.validate_every or preset.validate_every
     if a.stage == 'pretrain':
-        return [progress]
+        batches = _validation_batches(a, preset, c, data, store, vocab)
+        return [ValidateTasks(batches, every), progress] if batches else [progress]
     evaluate = caption_score(data.val, store, vocab, preset.select, preset.max_len)
-    when = preset.validate_every, preset.patience, preset.select_after
-    return [Validate(evaluate, folder, *when, preset.select), progress]
+    when = every, preset.patience, preset.select_after
+    return [Validate(evaluate, folder, *when, preset.select, say=True), progress]
+
+
+def _check_logger(name):  # ImportError before anything is read or written
+    from importlib.util import find_spec
+
+    if name != 'csv' and find_spec(name) is None:
+        advice = f"pip install 'idc_nb[{name}]', or leave --logger out (metrics.csv)"
+        raise ImportError(f'--logger {name} needs the package {name}: {advice}')
 
 
 def _trainer(a, folder):  # arguments of Lightning's Trainer
+    from lightning.pytorch import loggers
+
     more = dict(accelerator=a.accelerator, precision=a.precision, strategy=a.strategy)
     more['devices'] = int(a.devices) if a.devices.isdigit() else a.devices
     more['enable_progress_bar'] = False
     if a.logger == 'tensorboard':
-        from lightning.pytorch.loggers import TensorBoardLogger
-
-        more['logger'] = TensorBoardLogger(folder, name='', version='tensorboard')
+        more['logger'] = loggers.TensorBoardLogger(folder, name='', version='tensorboard')
+    if a.logger == 'wandb':
+        more['logger'] = loggers.WandbLogger(str(folder), project='idc_nb', save_dir=folder)
     return more
 
 # %% ../../nbs/lab/24_commands.ipynb #5d9276c3
@@ -491,24 +580,25 @@ def _trainer(a, folder):  # arguments of Lightning's Trainer
 def idc_train(argv=None):  # exit code
     "Train a stage of a preset."
     a = _train_parser().parse_args(argv)
+    _check_logger(a.logger)
     preset, c = _settings(a)
     data, store = _data(a, preset), _open_store(a)
     out = Path(a.out or f'runs/{preset.name}_{a.seed}')
     folder = out / a.stage
     settings = dict(preset=preset.name, stage=a.stage, **asdict(c))
     settings |= dict(backbone=store.backbone, precision=a.precision, pairs=len(data.train))
-    _remember(folder / 'settings.json', settings)
+    earlier = _remember(folder, settings)
     vocab = _vocab(out / 'vocab.json', data)
-    _train(a, preset, c, data, store, vocab, out)
+    _train(a, preset, c, data, store, vocab, out, min([*earlier, c.steps]))
 
 
-def _train(a, preset, c, data, store, vocab, out):
+def _train(a, preset, c, data, store, vocab, out, first_steps):
     from idc_nb.gpu import compile_stacks
     from idc_nb.training import fit
 
     folder = out / a.stage
     batches = _batches(a, preset, c, data, store, vocab)
-    stage = _new_stage(a, preset, c, store, vocab, data, out)
+    stage = _new_stage(a, preset, c, store, vocab, data, out, first_steps)
     if a.compile:
         compile_stacks(stage.model)
     million = sum(p.numel() for p in stage.model.parameters()) / 1e6
@@ -529,9 +619,17 @@ def _finish(
     step = read_state(out / a.stage / 'last.ckpt')['global_step']
     if a.stage == 'finetune' and os.environ.get('LOCAL_RANK', '0') == '0':
         _write_captioner(a, stage, vocab, store, out, step)
-    done = step >= stage.c.steps
-    left = 'done' if done else 'start the same command again to go on'
+    left = 'done' if step >= stage.c.steps else _why_stopped(out / a.stage / 'last.ckpt')
     _say(f'step {step:,} of {stage.c.steps:,}: {left}')
+
+
+def _why_stopped(path) -> str:  # before the last step
+    from idc_nb.lab.checkpoints import read_state
+
+    for state in read_state(path).get('callbacks', {}).values():
+        if state.get('waited', 0) >= state.get('patience', float('inf')):
+            return f'done, for {state["waited"]} scores brought no gain'
+    return 'start the same command again to go on'
 
 
 def _write_captioner(a, stage, vocab, store, out, step):  # with the best weights, if any were kept

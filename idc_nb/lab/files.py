@@ -102,7 +102,10 @@ def write_whole(
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'{path.name}.{os.getpid()}.part')
     try:
+        part.touch()
+        mode = part.stat().st_mode  # what the user's umask allows; some writers allow less
         save(part)
+        os.chmod(part, mode)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
