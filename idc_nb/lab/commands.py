@@ -78,12 +78,40 @@ def _data_parser():
     return p
 
 
+def _is_clevr(data) -> bool:
+    return (Path(data) / 'splits.json').exists() or (Path(data) / 'sc_images').is_dir()
+
+
 def _describe(folder):  # 0, or 1 if nothing usable was found: no data, or most images missing
+    from idc_nb.lab.other_pairs import holds_pairs
     from idc_nb.lab.released import describe_folder
 
     found = describe_folder(folder)
+    if not found.counts and holds_pairs(folder) and not _is_clevr(folder):
+        return _describe_pairs(folder)
     print(found)
     return 0 if found.usable else 1
+
+
+def _describe_pairs(folder):  # of other data sets; 1 if no split has its images
+    from idc_nb.lab.image_lists import say_left_out
+    from idc_nb.lab.other_pairs import read_pairs
+    from idc_nb.lab.readers import SPLITS
+
+    total = 0
+    for split in SPLITS:
+        try:
+            triplets, left = read_pairs(folder, split, on_disk=True)
+        except (FileNotFoundError, KeyError) as e:
+            print(f'{split}: {_sentence(e)}')
+            continue
+        kinds = ', '.join(sorted({t.kind for t in triplets})) or 'none'
+        said = sum(len(t.captions) for t in triplets)
+        print(f'{split}: {len(triplets):,} pairs ({kinds}), {said:,} captions')
+        if left:
+            print(f'  left out: {say_left_out(left)}')
+        total += len(triplets)
+    return 0 if total else 1
 
 
 @_command
@@ -203,7 +231,7 @@ def _reads_birds(preset) -> bool:
 def _check_kind(data, preset):  # ValueError: the preset reads data of another kind
     data = Path(data)
     birds = [name for name in ('birds_to_words', 'cub', 'nabirds') if (data / name).is_dir()]
-    clevr = (data / 'splits.json').exists() or (data / 'sc_images').is_dir()
+    clevr = _is_clevr(data)
     if birds and not clevr and not _reads_birds(preset):
         other = 'for birds there are paper_cub and paper_birds'
         raise ValueError(f'{data} holds birds, preset {preset.name} reads CLEVR-Change; {other}')
@@ -215,9 +243,16 @@ def _check_kind(data, preset):  # ValueError: the preset reads data of another k
 
 
 def _pairs(data, split):  # triplets whose images are there
+    from idc_nb.lab.image_lists import say_left_out
+    from idc_nb.lab.other_pairs import holds_pairs, read_pairs
     from idc_nb.pairs import read_clevr_change
 
-    triplets = read_clevr_change(data, split, on_disk=True)
+    if holds_pairs(data) and not _is_clevr(data):
+        triplets, left = read_pairs(data, split, on_disk=True)
+        if left:
+            _say(f'{split}: left out {say_left_out(left)}')
+    else:
+        triplets = read_clevr_change(data, split, on_disk=True)
     if not triplets:
         raise ValueError(f'{data}: no pair of split {split!r} has all its images')
     return triplets
@@ -325,7 +360,7 @@ def _new_stage(
             _start_from(model, a.start_from, out.parent / (before or ''))
         return _pretraining(a, preset, c, model, data)
     _start_from(model, a.start_from, out)
-    return _finetuning(preset, c, model, first_steps)
+    return _finetuning(preset, c, model, first_steps, _has_judge(data))
 
 
 def _is_paper(preset):
@@ -347,13 +382,17 @@ def _pretraining(a, preset, c, model, data):
     return Pretraining(model, c, resting, *temperatures, from_others if a.gather else None)
 
 
-def _finetuning(preset, c, model, first_steps):
+def _has_judge(data) -> bool:  # without distractors there is nothing to judge
+    return any(not t.changed for t in data.train)
+
+
+def _finetuning(preset, c, model, first_steps, judge):
     from idc_nb.finetune import Finetuning, masked_word_loss
 
-    if not _is_paper(preset):
-        return Finetuning(model, c, judge_weight=0.5, judge_steps=min(500, first_steps // 6))
-    judge = 'birds' not in preset.name  # distractors exist on CLEVR-Change only
-    return Finetuning(model, c, masked_word_loss, float(judge))
+    if _is_paper(preset):
+        return Finetuning(model, c, masked_word_loss, float(judge))
+    steps = min(500, first_steps // 6) if judge else 0
+    return Finetuning(model, c, judge_weight=0.5 if judge else 0.0, judge_steps=steps)
 
 
 def _start_from(model, path, out):  # weights of `path`, or of the stage before in `out`
@@ -389,7 +428,8 @@ def _train_parser():
     add(
         '--data',
         required=True,
-        help='a folder like CLEVR-Change; for birds one with birds_to_words/, cub/, nabirds/',
+        help='a folder like CLEVR-Change, or with train.jsonl, train.csv, ..; for birds one with\n'
+        'birds_to_words/, cub/, nabirds/',
     )
     add('--preset', default='tiny', help='paper_clevr, paper_birds, .. or tiny (default)')
     stage = 'finetune starts from the pretrain stage in the same --out'
@@ -464,8 +504,16 @@ def _bird_batches(a, preset, c, data, store, vocab):  # of pre-training
     return Alternate(texts, labels, preset.share('fgvc'))
 
 
-def _batches(a, preset, c, data, store, vocab):
+def _negatives(a, preset, triplets):  # {id: false sentences}; careful where people write freely
+    from idc_nb.lab.other_pairs import PAIR, free_negatives
     from idc_nb.negatives import build_negatives
+
+    said = {t.id: t.captions for t in triplets}
+    free = any(t.kind == PAIR for t in triplets)
+    return (free_negatives if free else build_negatives)(said, preset.negatives, seed=a.seed)
+
+
+def _batches(a, preset, c, data, store, vocab):
     from idc_nb.pretrain import TaskBatches
     from idc_nb.training import PairBatches
 
@@ -478,8 +526,7 @@ def _batches(a, preset, c, data, store, vocab):
         return PairBatches(*common, **settings)
     negatives = None
     if 'fda' in preset.tasks:
-        captions = {t.id: t.captions for t in triplets}
-        negatives = build_negatives(captions, preset.negatives, seed=a.seed)
+        negatives = _negatives(a, preset, triplets)
     return TaskBatches(*common, **settings, tasks=preset.tasks, negatives=negatives)
 
 
@@ -520,7 +567,6 @@ def _open_store(a):
 
 
 def _validation_batches(a, preset, c, data, store, vocab):  # of pre-training, some for each task
-    from idc_nb.negatives import build_negatives
     from idc_nb.pretrain import TaskBatches
 
     if not data.val:
@@ -530,9 +576,8 @@ def _validation_batches(a, preset, c, data, store, vocab):  # of pre-training, s
     for task in (task for task in preset.tasks if task != 'fgvc'):
         more = dict(seed=a.seed, captions=c.captions, max_len=preset.max_len, tasks={task: 1})
         if task == 'fda':
-            said = {t.id: t.captions for t in data.val}
             try:
-                more['negatives'] = build_negatives(said, preset.negatives, seed=a.seed)
+                more['negatives'] = _negatives(a, preset, data.val)
             except ValueError as e:
                 _say(f'no validation of fda: {e}')
                 continue
@@ -608,17 +653,17 @@ def _train(a, preset, c, data, store, vocab, out, first_steps):
     _say(f'{a.stage} of {preset.name}: {size}, {million:.1f} M weights; {folder}')
     callbacks = _callbacks(a, preset, c, data, store, vocab, folder)
     fit(stage, batches, folder, a.save_every, a.workers, callbacks, **_trainer(a, folder))
-    _finish(a, stage, vocab, store, out)
+    _finish(a, stage, vocab, store, out, _has_judge(data))
 
 
 def _finish(
-    a, stage, vocab, store, out
+    a, stage, vocab, store, out, judge
 ):  # after fine-tuning write the captioner; say what is there
     from idc_nb.lab.checkpoints import read_state
 
     step = read_state(out / a.stage / 'last.ckpt')['global_step']
     if a.stage == 'finetune' and os.environ.get('LOCAL_RANK', '0') == '0':
-        _write_captioner(a, stage, vocab, store, out, step)
+        _write_captioner(a, stage, vocab, store, out, step, judge)
     left = 'done' if step >= stage.c.steps else _why_stopped(out / a.stage / 'last.ckpt')
     _say(f'step {step:,} of {stage.c.steps:,}: {left}')
 
@@ -632,7 +677,9 @@ def _why_stopped(path) -> str:  # before the last step
     return 'start the same command again to go on'
 
 
-def _write_captioner(a, stage, vocab, store, out, step):  # with the best weights, if any were kept
+def _write_captioner(
+    a, stage, vocab, store, out, step, judge
+):  # with the best weights, if any were kept
     from idc_nb.captioner import Captioner, save_captioner
     from idc_nb.lab.checkpoints import read_state
     from idc_nb.lab.presets import preset
@@ -641,8 +688,10 @@ def _write_captioner(a, stage, vocab, store, out, step):  # with the best weight
     if best.exists():
         stage.load_state_dict(read_state(best)['state_dict'])
     about = dict(preset=a.preset, seed=a.seed, steps=step)
-    if 'birds' in a.preset:  # no distractors, so no judge; captions are paragraphs
-        about |= dict(judge=False, max_len=preset(a.preset).max_len)
+    if not judge:
+        about['judge'] = False
+    if 'birds' in a.preset:  # captions are paragraphs
+        about['max_len'] = preset(a.preset).max_len
     path = out / 'captioner.safetensors'
     save_captioner(Captioner(stage.model, vocab, store.backbone, about), path)
     _say(f'idc_caption --checkpoint {path} says what it sees')
