@@ -142,11 +142,11 @@ def test_weights_downloaded_before_need_no_connection(monkeypatch, tmp_path):
     assert all(net.state_dict()[name].equal(w) for name, w in found.items())
 
 
-def test_a_checkpoint_of_a_training_is_no_captioner(train, capsys):
+def test_a_checkpoint_of_a_training_is_no_captioner(data, train, capsys):
     from idc_nb.captioner import load_captioner
 
     assert train('--steps', 1, '--stage', 'finetune')[0] == 0
-    picture = str(lesson_data() / 'images/CLEVR_default_000000.png')
+    picture = str(data / 'images/CLEVR_default_000000.png')
     code = commands.idc_caption(
         [picture, picture, '--checkpoint', 'runs/tiny_0/finetune/last.ckpt']
     )

@@ -530,13 +530,15 @@ def _batches(a, preset, c, data, store, vocab):
     return TaskBatches(*common, **settings, tasks=preset.tasks, negatives=negatives)
 
 
-def _stores(data) -> dict:  # {folder: name of its backbone} of the finished stores in a data folder
+def _stores(data) -> dict:  # {folder: name of its backbone}, finished stores, the largest first
     from idc_nb.lab.files import get_key, read_json
 
-    found = {}
+    found = []
     for index in sorted(Path(data).glob('features*/index.json')):
-        found[index.parent] = get_key(read_json(index), 'backbone', index)
-    return found
+        about = read_json(index)
+        images = len(get_key(about, 'names', index))
+        found.append((-images, index.parent, get_key(about, 'backbone', index)))
+    return {folder: name for _, folder, name in sorted(found)}
 
 
 def _store_of(data, backbone) -> Path:  # the folder of the features in a data folder
@@ -545,7 +547,7 @@ def _store_of(data, backbone) -> Path:  # the folder of the features in a data f
     found = _stores(data)
     names = [backbone, f'{backbone}:random'] if backbone else [DEFAULT]
     fits = [folder for name in names for folder, its in found.items() if its == name]
-    if not backbone and len(found) == 1:
+    if not backbone and len(set(found.values())) == 1:
         fits = list(found)
     if fits:
         if found[fits[0]].endswith(':random'):
@@ -697,6 +699,16 @@ def _write_captioner(
     _say(f'idc_caption --checkpoint {path} says what it sees')
 
 # %% ../../nbs/lab/24_commands.ipynb #ce898bb6
+_CHECKPOINT = 'mini_clevr, mini_birds, a file of idc_train, or a released one with --vocabulary'
+
+
+def _add_captioner(p):  # arguments on a checkpoint
+    p.add_argument('--vocabulary', help='dict.json of a released checkpoint')
+    backbone = 'of a released checkpoint (default resnet101)'
+    p.add_argument('--backbone', default='resnet101', help=backbone)
+    p.add_argument('--batch', type=_natural, default=32, help='pairs at a time (default 32)')
+
+
 def _caption_parser():
     p = _parser(
         'idc_caption',
@@ -711,15 +723,8 @@ def _caption_parser():
     add = p.add_argument
     add('images', nargs='*', help='two images, two folders, or a folder of pairs')
     add('--list', help='a file with two images a line, a tab between them; or CSV with a header')
-    add(
-        '--checkpoint',
-        default='mini_clevr',
-        help='mini_clevr (default) or mini_birds, a captioner that idc_train wrote, or a released\n'
-        'checkpoint with --vocabulary',
-    )
-    add('--vocabulary', help='dict.json of a released checkpoint')
-    add('--backbone', default='resnet101', help='of a released checkpoint (default resnet101)')
-    add('--batch', type=_natural, default=32, help='pairs at a time (default 32)')
+    add('--checkpoint', default='mini_clevr', help=f'{_CHECKPOINT} (default mini_clevr)')
+    _add_captioner(p)
     return p
 
 
@@ -795,6 +800,13 @@ def idc_caption(argv=None):  # exit code
     return 1 if bad else 0
 
 # %% ../../nbs/lab/24_commands.ipynb #3a333590
+def _add_scoring(p):  # arguments on how to score
+    tokens = 'words between spaces as in the released code (default), or PTB as in other papers'
+    p.add_argument('--tokens', choices=('whitespace', 'ptb'), default='whitespace', help=tokens)
+    p.add_argument('--no-meteor', action='store_true', help='leave METEOR out (it starts Java)')
+    p.add_argument('--json', action='store_true', help='print JSON in place of a table')
+
+
 def _score_parser():
     p = _parser(
         'idc_score',
@@ -809,10 +821,7 @@ def _score_parser():
     add = p.add_argument
     add('references', help='what people said, or records')
     add('candidates', nargs='?', help='what is to be judged (not for records)')
-    add('--json', action='store_true', help='print JSON in place of a table')
-    add('--no-meteor', action='store_true', help='leave METEOR out (it starts Java)')
-    tokens = 'words between spaces as in the released code (default), or PTB as in other papers'
-    add('--tokens', choices=('whitespace', 'ptb'), default='whitespace', help=tokens)
+    _add_scoring(p)
     add('--subset', action='store_true', help='score only the pairs that have a candidate')
     add('--by', help='a type map, {"id": "kind"} or records: also score each kind of change')
     add('--scenes', help='scenes.json of made data: also count the true sentences')
@@ -879,9 +888,17 @@ def _kinds(a, more) -> dict:  # {id: kind}; {} if nothing tells the kinds
     return kinds
 
 
-def _score_by_kind(a, references, candidates, more, kinds):  # the tree of `score_trees`
+def _tree(a, records):  # of `score_trees`, with a row for each kind of the records
     from idc_nb.metrics import score_trees
 
+    every = tuple(dict.fromkeys(r['kind'] for r in records))
+    tree = score_trees({'': records}, not a.no_meteor, a.tokens, every)['']
+    if 'distractor' not in tree and 'change' not in every:
+        tree.pop('change', None)  # the same as all
+    return tree
+
+
+def _score_by_kind(a, references, candidates, more, kinds):  # the tree of `score_trees`
     truth = _truth(a.scenes, kinds, candidates) if a.scenes else {}
     records = []
     for id, refs in references.items():
@@ -891,11 +908,7 @@ def _score_by_kind(a, references, candidates, more, kinds):  # the tree of `scor
         if 'change' in more[id]:  # of idc_caption
             r['judged'] = more[id]['change'] > 0.5
         records.append(r)
-    every = tuple(dict.fromkeys(kinds.values()))
-    tree = score_trees({'': records}, not a.no_meteor, a.tokens, every)['']
-    if 'distractor' not in tree and 'change' not in every:
-        tree.pop('change', None)  # the same as all
-    return tree
+    return _tree(a, records)
 
 
 @_command
