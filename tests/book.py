@@ -44,6 +44,7 @@ TOOLS = {
     'lab/30_image_lists': '',
     'lab/32_recipe': '17_captioner',
     'lab/33_other_pairs': '09_negatives',
+    'lab/34_other_features': '03_grid',
 }
 
 

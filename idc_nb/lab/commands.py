@@ -181,6 +181,9 @@ def _features_parser():
     add('--batch', type=_natural, default=4, help='images at a time (default 4; try 256 on a GPU)')
     add('--device', default='cpu', help='cpu, cuda, cuda:1, mps (default cpu; others are untested)')
     add('--workers', type=_natural, help='threads (default: one a core)')
+    arrays = 'take features that others computed: .npy, .npz or .pt for each image, or one file'
+    add('--arrays', metavar='FOLDER', help=f'{arrays} (.npz, .pt, .h5); --backbone names them')
+    add('--channels-last', action='store_true', help='the arrays of --arrays are (H,W,C)')
     return p
 
 
@@ -190,6 +193,8 @@ def idc_features(argv=None):  # exit code
     p = _features_parser()
     a = p.parse_args(argv)
     backbone = f'{a.backbone}:random' if a.made_up_weights else a.backbone
+    if a.arrays:
+        return _import_features(a)
     images, left = _find_images(a.images)
     if not a.out and not Path(a.images[0]).is_dir():
         p.error('--out is needed where images are named one by one')
@@ -200,8 +205,25 @@ def idc_features(argv=None):  # exit code
         print('left out:', say_left_out(left), file=sys.stderr)
     out = a.out or store_folder(a.images[0], backbone)
     store = extract_features(images, out, backbone, a.batch, a.workers, _device(a.device))
+    _say_store(store)
+
+
+def _say_store(store):
     cells, channels = store.grids.shape[1:]
     print(f'{len(store):,} images, {cells} cells of {channels} numbers: {store.folder}')
+
+
+def _import_features(a):  # arrays of others
+    from idc_nb.grid import DEFAULT
+    from idc_nb.lab.other_features import import_arrays
+
+    root = a.images[0]
+    if len(a.images) > 1 or not Path(root).is_dir():
+        raise ValueError('--arrays needs one folder of images')
+    if a.backbone == DEFAULT:
+        raise ValueError('--arrays needs --backbone NAME: what computed the arrays')
+    out = a.out or store_folder(root, a.backbone)
+    _say_store(import_arrays(a.arrays, out, root, a.backbone, a.channels_last))
 
 # %% ../../nbs/lab/24_commands.ipynb #1b2f5296
 def _say(*words):  # once, whatever the number of processes
