@@ -7,7 +7,7 @@ SEEDS ?= 3
 SEED ?= 0
 FROM ?= runs/demo_$(SEED)
 
-.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
+.PHONY: demo record test step outputs bench bench-long real depth checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score; everything goes to runs/demo_SEED
 	$(RUN) -m idc_nb.demo --seed $(SEED)
@@ -38,6 +38,9 @@ bench-long: $(INSTALLED)  ## twenty SIGKILLs, memory of a large epoch (20 GB spa
 
 real: $(INSTALLED)  ## what the shipped model says of 30 real scenes in ../shared -> results/real_triplets.json (seconds)
 	OMP_NUM_THREADS=1 $(RUN) tests/bench/real_triplets.py
+
+depth: $(INSTALLED)  ## which real pictures the shipped model knows as foreign, and how honest its probability is -> results/depth.json (a minute)
+	OMP_NUM_THREADS=1 $(RUN) tests/bench/depth.py
 
 checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package -> results/checkpoint.json (hours, resumable)
 	$(RUN) -m idc_nb.demo --checkpoint

@@ -1,7 +1,7 @@
 import sys
 
 __version__ = "0.3.0"
-__all__ = ['caption', 'captions']
+__all__ = ['caption', 'captions', 'FarFromTraining']
 
 #: module of version 0.2 -> where its contents are; CHANGELOG.md has the names that moved alone
 MOVED = {

@@ -45,6 +45,8 @@ TOOLS = {
     'lab/32_recipe': '17_captioner',
     'lab/33_other_pairs': '09_negatives',
     'lab/34_other_features': '03_grid',
+    'lab/36_familiar': '03_grid',
+    'lab/37_calibration': '13_decode',
 }
 
 

@@ -705,6 +705,7 @@ def _write_captioner(
     a, stage, vocab, store, out, step, judge
 ):  # with the best weights, if any were kept
     from idc_nb.captioner import Captioner, save_captioner
+    from idc_nb.lab.familiar import learn_familiar
     from idc_nb.lab.checkpoints import read_state
     from idc_nb.lab.presets import preset
 
@@ -717,7 +718,8 @@ def _write_captioner(
     if 'birds' in a.preset:  # captions are paragraphs
         about['max_len'] = preset(a.preset).max_len
     path = out / 'captioner.safetensors'
-    save_captioner(Captioner(stage.model, vocab, store.backbone, about), path)
+    familiar = learn_familiar(store)
+    save_captioner(Captioner(stage.model, vocab, store.backbone, about, familiar), path)
     _say(f'idc_caption --checkpoint {path} says what it sees')
 
 # %% ../../nbs/lab/24_commands.ipynb #ce898bb6
@@ -784,10 +786,22 @@ def _pixels_or_error(pair):  # two arrays of pixels, or a text
         return _sentence(e)
 
 
+def _answers(captioner, pairs, images):  # what is said; a warning becomes a line on stderr
+    import warnings
+
+    names = [str(pair[side]) for side in (0, 1) for pair in pairs]
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter('always')
+        said = captioner.from_images(*zip(*images), names) if images else []
+    for warning in heard:
+        print(f'warning: {warning.message}', file=sys.stderr)
+    return said
+
+
 def _caption_lines(pairs, captioner):  # yields a dict each, with a caption or an error
     read = [_pixels_or_error(pair) for pair in pairs]
-    good = [images for images in read if not isinstance(images, str)]
-    answers = iter(captioner.from_images(*zip(*good)) if good else ())
+    good = [(pair, images) for pair, images in zip(pairs, read) if not isinstance(images, str)]
+    answers = iter(_answers(captioner, *zip(*good)) if good else ())
     for (img1, img2), images in zip(pairs, read):
         line = dict(img1=img1, img2=img2)
         if isinstance(images, str):
