@@ -22,7 +22,7 @@ from .inputs import ModelConfig
 from .model import DifferenceModel
 from .vocab import SPECIALS, Vocab, load_vocab
 from .lab.calibration import soften
-from .lab.familiar import Familiar, FarFromTraining
+from .lab.familiar import Familiar, FarFromTraining, picture_name, take_familiar
 from .lab.files import write_whole
 from .lab.weights import check_tensors, read_tensors
 
@@ -66,13 +66,10 @@ class Captioner:
             pixels = np.stack([to_pixels(image) for image in images])  # (B,224,224,3)
             grids.append(net(torch.from_numpy(pixels)))  # (B,N,C)
         if self.familiar:
-            self.familiar.warn(torch.cat(grids), names or ['an image'] * 2 * len(img1))
+            self.familiar.warn(torch.cat(grids), names)
         return self.from_grids(*grids)
 
 # %% ../nbs/17_captioner.ipynb #7ba71fc9
-_FAMILIAR = 'familiar.'  # how the names of these tensors begin in the file
-
-
 def save_captioner(
     c: Captioner,
     path,  # file to write, *.safetensors
@@ -86,7 +83,7 @@ def save_captioner(
     )
     weights = {name: w.contiguous() for name, w in c.model.state_dict().items()}
     if c.familiar:
-        weights |= {_FAMILIAR + name: w for name, w in c.familiar.tensors().items()}
+        weights |= c.familiar.tensors()
     write_whole(path, lambda part: save_file(weights, part, {'idc_nb': json.dumps(text)}))
 
 
@@ -105,13 +102,10 @@ def load_captioner(
         )
     text = json.loads(text)
     model = DifferenceModel(ModelConfig(**text['config']))
-    names = [name for name in weights if name.startswith(_FAMILIAR)]
-    seen = {name.removeprefix(_FAMILIAR): weights.pop(name) for name in names}
+    familiar = take_familiar(weights)
     check_tensors(path, model.state_dict(), weights)
     model.load_state_dict(weights)
-    familiar = Familiar(**seen) if seen else None
-    vocab = Vocab(text['words'])
-    return Captioner(model.eval(), vocab, text['backbone'], text['about'], familiar)
+    return Captioner(model.eval(), Vocab(text['words']), text['backbone'], text['about'], familiar)
 
 # %% ../nbs/17_captioner.ipynb #78b06fef
 def _released_captioner(path, vocabulary, backbone):
@@ -156,10 +150,6 @@ def _pixels(image, k):  # of an image of pair k
         raise ValueError(f'pair {k}: {e}') from None
 
 
-def _name(image, k):  # of an image of pair k, for a warning
-    return str(image) if isinstance(image, (str, os.PathLike)) else f'an image of pair {k}'
-
-
 def captions(
     pairs,  # (img1, img2) each: paths, PIL images, arrays or tensors, as for `to_pixels`
     with_change: bool = False,  # also the probability of a semantic change?
@@ -180,7 +170,7 @@ def captions(
     for start in range(0, len(pairs), batch):
         numbered = list(enumerate(pairs[start : start + batch], start))
         pixels = [[_pixels(image, k) for image in pair] for k, pair in numbered]
-        names = [_name(pair[side], k) for side in (0, 1) for k, pair in numbered]
+        names = [picture_name(pair[side], k) for side in (0, 1) for k, pair in numbered]
         said += captioner.from_images(*zip(*pixels), names)
     return said if with_change else [sentence for sentence, _ in said]
 
