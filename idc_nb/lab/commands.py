@@ -6,7 +6,7 @@
 __all__ = ['idc_data', 'find_images', 'store_folder', 'idc_features', 'idc_train', 'idc_caption', 'idc_score']
 
 # %% ../../nbs/lab/24_commands.ipynb #dd45803a
-import argparse, functools, json, os, sys
+import argparse, contextlib, functools, json, os, sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,11 @@ def _command(run):  # argv -> exit code
     @functools.wraps(run)
     def command(argv=None):
         try:
-            return run(argv) or 0
+            code = run(argv) or 0
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:  # the reader has gone, as `head` does when it has enough
+            return _reader_gone()
         except SystemExit as e:
             return e.code  # argparse: 0 after --help, 2 after a mistake
         except KeyboardInterrupt:
@@ -33,6 +37,12 @@ def _command(run):  # argv -> exit code
             return _end(f'{run.__name__}: {_sentence(e)}', 2 if isinstance(e, _MISTAKES) else 1)
 
     return command
+
+
+def _reader_gone():  # Python flushes stdout at its end; let that go nowhere
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
 
 
 def _sentence(e):  # what an error says, in one line

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from ..grid import DEFAULT, SIDE, SIZE, get_backbone, to_pixels
-from .files import progress, write_json
+from .files import locked, progress, write_json
 from ..pairs import lesson_data
 
 # %% ../../nbs/lab/03_store.ipynb #4406c7ac
@@ -158,13 +158,19 @@ def fill_store(
     block,  # block(start, stop) -> (stop-start,49,C) float16
     source=None,  # what else the grids depend on; a part from another source is begun again
 ) -> FeatureStore:
-    "Write a store, `BLOCK` images at a time. Goes on where it was stopped."
+    "Write a store, `BLOCK` images at a time. Goes on where it was stopped; one process at a time."
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        if not finished(folder, about):  # by a process that was waited for
+            _fill(folder, about, channels, block, _digest([about, source]))
+    return FeatureStore(folder)
+
+
+def _fill(folder, about, channels, block, digest):
     for half in folder.glob('*.json.*.part'):
         half.unlink(missing_ok=True)  # of a run that was killed while it wrote
     n = len(about['names'])
-    digest = _digest([about, source])
     grids, start = _open_part(folder, (n, SIDE**2, channels), digest)  # (n,49,C)
     for row in progress(range(start, n, BLOCK), f'features, {BLOCK} images each'):
         stop = min(row + BLOCK, n)
@@ -176,7 +182,6 @@ def fill_store(
     os.replace(folder / 'grids.npy.part', folder / 'grids.npy')
     write_json(folder / 'index.json', about)
     (folder / 'progress.json').unlink(missing_ok=True)
-    return FeatureStore(folder)
 
 # %% ../../nbs/lab/03_store.ipynb #6fe7bbb9
 def keep_memory():

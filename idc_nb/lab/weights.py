@@ -6,11 +6,13 @@
 __all__ = ['OFFLINE', 'timm_net', 'read_tensors', 'check_tensors']
 
 # %% ../../nbs/lab/02_weights.ipynb #583fee37
+import os
 import sys
 import urllib.error
 import urllib.request
 import warnings
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +20,10 @@ from types import ModuleType
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
+
+# %% ../../nbs/lab/02_weights.ipynb #fa3c7fc4
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 # %% ../../nbs/lab/02_weights.ipynb #2d8cc6d6
 class _Later(ModuleType):  # stands in for the module of its name, until somebody uses it
