@@ -563,13 +563,12 @@ def _batches(a, preset, c, data, store, vocab):
 
 
 def _stores(data) -> dict:  # {folder: name of its backbone}, finished stores, the largest first
-    from idc_nb.lab.files import get_key, read_json
+    from idc_nb.lab.store import read_index
 
     found = []
     for index in sorted(Path(data).glob('features*/index.json')):
-        about = read_json(index)
-        images = len(get_key(about, 'names', index))
-        found.append((-images, index.parent, get_key(about, 'backbone', index)))
+        about = read_index(index)
+        found.append((-len(about['names']), index.parent, about['backbone']))
     return {folder: name for _, folder, name in sorted(found)}
 
 
@@ -893,7 +892,10 @@ def _sentence_pairs(a) -> tuple:  # references, candidates, {id: the candidate's
     if several:
         n = len(candidates.texts[several[0]])
         raise ValueError(f'{a.candidates}, id {several[0]!r}: {n} sentences, expected one')
-    found, how, left = match_ids(references, candidates, a.subset)
+    try:
+        found, how, left = match_ids(references, candidates, a.subset)
+    except ValueError as e:
+        raise ValueError(f'{a.references}, {a.candidates}: {e}') from None
     lines = [f'references: {references}', f'candidates: {candidates}', f'paired by {how}']
     if left:
         lines.append(f'a subset: {left:,} pairs without a candidate are left out')

@@ -108,8 +108,8 @@ def _from_h5(path, name, row=...):
 
 
 _READERS = dict(zip(ENDINGS, (_numpy_arrays,) * 2 + (_torch_arrays,) * 2 + (_h5_arrays,) * 2))
-_BROKEN = OSError, EOFError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile
-_BROKEN += (pickle.UnpicklingError,)
+_BROKEN = OSError, EOFError, LookupError, RuntimeError, ValueError, zipfile.BadZipFile
+_BROKEN += pickle.UnpicklingError, AttributeError, TypeError
 
 
 def _named(path, call):  # call(), or a ValueError that names the file
