@@ -6,8 +6,10 @@ INSTALLED := .venv/installed
 SEEDS ?= 3
 SEED ?= 0
 FROM ?= runs/demo_$(SEED)
+MODEL ?= mini_clevr
+RIVAL ?= DUDA
 
-.PHONY: demo record test step outputs bench bench-long real depth checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
+.PHONY: demo record test step outputs bench bench-long real depth alignment cases checkpoint ablation expansion expansion-curve checkpoint-birds rivals lab readme clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score; everything goes to runs/demo_SEED
 	$(RUN) -m idc_nb.demo --seed $(SEED)
@@ -42,6 +44,12 @@ real: $(INSTALLED)  ## what the shipped model says of 30 real scenes in ../share
 depth: $(INSTALLED)  ## which real pictures the shipped model knows as foreign, and how honest its probability is -> results/depth.json (a minute)
 	OMP_NUM_THREADS=1 $(RUN) tests/bench/depth.py
 
+alignment: $(INSTALLED)  ## where the words of MODEL look, on 300 test pairs of the demo -> results/alignment.json (a minute)
+	OMP_NUM_THREADS=1 $(RUN) -m idc_nb.alignment --model $(MODEL)
+
+cases: $(INSTALLED)  ## best, median and worst sentences of MODEL, beside those of RIVAL, and what its errors are -> results/cases.json (a minute)
+	OMP_NUM_THREADS=1 $(RUN) -m idc_nb.lab.cases --model $(MODEL) --rival $(RIVAL)
+
 checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package -> results/checkpoint.json (hours, resumable)
 	$(RUN) -m idc_nb.demo --checkpoint
 
@@ -56,6 +64,9 @@ expansion-curve: $(INSTALLED)  ## with and without expansion at fewer and more d
 
 checkpoint-birds: $(INSTALLED)  ## train and pack the checkpoint for birds (ten minutes, resumable)
 	$(RUN) -m idc_nb.expansion --checkpoint
+
+rivals: $(INSTALLED)  ## the systems of the paper's tables and ours, at three jitters, SEEDS seeds each -> results/rivals.json (many hours, resumable)
+	$(RUN) -m idc_nb.lab.rival_runs --seeds $(SEEDS)
 
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab index.ipynb
