@@ -21,6 +21,8 @@ from .grid import get_backbone, to_pixels
 from .inputs import ModelConfig
 from .model import DifferenceModel
 from .vocab import SPECIALS, Vocab, load_vocab
+from .lab.calibration import soften
+from .lab.familiar import Familiar, FarFromTraining, picture_name, take_familiar
 from .lab.files import write_whole
 from .lab.weights import check_tensors, read_tensors
 
@@ -33,6 +35,7 @@ class Captioner:
     vocab: Vocab
     backbone: str  # a name for `get_backbone`
     about: dict  # where it comes from: data, steps, seed, scores; `max_len` and `judge` if needed
+    familiar: 'Familiar|None' = None  # what its training pictures were like
 
     def from_grids(
         self,
@@ -42,6 +45,7 @@ class Captioner:
         "Caption pairs whose grids are already there."
         max_len = self.about.get('max_len', 40)
         ids, change = greedy(self.model.eval(), img1.float(), img2.float(), max_len)  # (B,T), (B,)
+        change = soften(change, self.about.get('temperature', 1))  # (B,)
         return [(self.vocab.decode(row), float(p)) for row, p in zip(ids, change)]
 
     @torch.inference_mode()
@@ -49,8 +53,9 @@ class Captioner:
         self,
         img1,  # list of B first images: paths, PIL images or uint8 arrays
         img2,  # list of B second images
+        names=None,  # of the 2B images, for a warning; None: 'an image'
     ) -> list:  # of (sentence, probability of a semantic change), B of them
-        "Caption pairs of images. An image that cannot be read is a ValueError that names it."
+        "Caption pairs of images. ValueError: an image cannot be read. Warns: `FarFromTraining`."
         net = get_backbone(self.backbone)
         wanted = self.model.config.channels
         if net.channels != wanted:
@@ -60,6 +65,8 @@ class Captioner:
         for images in (img1, img2):
             pixels = np.stack([to_pixels(image) for image in images])  # (B,224,224,3)
             grids.append(net(torch.from_numpy(pixels)))  # (B,N,C)
+        if self.familiar:
+            self.familiar.warn(torch.cat(grids), names)
         return self.from_grids(*grids)
 
 # %% ../nbs/17_captioner.ipynb #7ba71fc9
@@ -75,6 +82,8 @@ def save_captioner(
         about=c.about,
     )
     weights = {name: w.contiguous() for name, w in c.model.state_dict().items()}
+    if c.familiar:
+        weights |= c.familiar.tensors()
     write_whole(path, lambda part: save_file(weights, part, {'idc_nb': json.dumps(text)}))
 
 
@@ -93,9 +102,10 @@ def load_captioner(
         )
     text = json.loads(text)
     model = DifferenceModel(ModelConfig(**text['config']))
+    familiar = take_familiar(weights)
     check_tensors(path, model.state_dict(), weights)
     model.load_state_dict(weights)
-    return Captioner(model.eval(), Vocab(text['words']), text['backbone'], text['about'])
+    return Captioner(model.eval(), Vocab(text['words']), text['backbone'], text['about'], familiar)
 
 # %% ../nbs/17_captioner.ipynb #78b06fef
 def _released_captioner(path, vocabulary, backbone):
@@ -146,7 +156,7 @@ def captions(
     model='mini_clevr',  # a name of `MODELS`, or the path of a captioner file
     batch: int = 32,  # pairs at a time
 ) -> list:  # of sentences, or of (sentence, probability)
-    "What differs in each pair. A ValueError names an image that cannot be read."
+    "What differs in each pair. ValueError: an image cannot be read. Warns: `FarFromTraining`."
     pairs = list(pairs)
     for k, pair in enumerate(pairs):
         if len(pair) != 2:
@@ -158,9 +168,10 @@ def captions(
         )
     said = []
     for start in range(0, len(pairs), batch):
-        numbered = enumerate(pairs[start : start + batch], start)
+        numbered = list(enumerate(pairs[start : start + batch], start))
         pixels = [[_pixels(image, k) for image in pair] for k, pair in numbered]
-        said += captioner.from_images(*zip(*pixels))
+        names = [picture_name(pair[side], k) for side in (0, 1) for k, pair in numbered]
+        said += captioner.from_images(*zip(*pixels), names)
     return said if with_change else [sentence for sentence, _ in said]
 
 

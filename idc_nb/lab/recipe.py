@@ -15,6 +15,8 @@ from ..captioner import Captioner
 from ..gic import CaptioningBoth, ImageCaptioning, MixedBatches, PhotoBatches
 from ..gic import described_pictures
 from ..inputs import whiten
+from .calibration import calibrate
+from .familiar import learn_familiar
 from .files import json_form, project_data, read_json
 from .presets import preset
 from .runs import clock, scenes_of
@@ -180,4 +182,6 @@ def train_recipe(
         with clock(folder / name / 'seconds.json', seconds, name):
             fit(stage, batches, folder / name, **trainer)
     about = dict(recipe=json_form(asdict(recipe)), seed=seed, date=str(datetime.date.today()))
-    return Captioner(model, vocab, store.backbone, about), seconds
+    captioner = Captioner(model, vocab, store.backbone, about, learn_familiar(store))
+    calibrate(captioner, read_clevr_change(root, 'val'), store)
+    return captioner, seconds
