@@ -1381,6 +1381,39 @@ def beam_step(total, log_p):
     return _beam(total, log_p)
 
 
+def _other(scores, ids, places=slice(-1, None)):
+    scores = scores.clone()
+    for row, said in zip(scores, ids):
+        row[said[places]] = -torch.inf
+    return scores.argmax(1)
+
+
+@wrong('is said again')
+def pick_other(scores, ids):
+    return scores.argmax(1)
+
+
+@wrong('an earlier one may come again')
+def pick_other(scores, ids):
+    return _other(scores, ids, slice(None))
+
+
+@wrong('the likeliest of the other words')
+def pick_other(scores, ids):
+    return _other(-scores, ids)
+
+
+@wrong('changes what it was given')
+def pick_other(scores, ids):
+    scores[torch.arange(len(ids)), ids[:, -1]] = -torch.inf
+    return scores.argmax(1)
+
+
+@right
+def pick_other(scores, ids):
+    return _other(scores, ids)
+
+
 # ---- 14 metrics
 
 

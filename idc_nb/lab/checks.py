@@ -11,9 +11,10 @@ __all__ = ['SOLUTIONS', 'lesson_setup', 'Wrong', 'says', 'run', 'shaped', 'close
            'check_choose_cells', 'check_mask_cells', 'check_cell_logits', 'check_info_nce', 'check_replace_words',
            'check_swap_things', 'check_swap_value', 'check_ranking_loss', 'check_wins_by_kind', 'check_task_at_step',
            'check_resting_eyes', 'check_causal_mask', 'check_query_mask', 'check_pack', 'greedy_step',
-           'check_greedy_step', 'beam_step', 'check_beam_step', 'clipped_precision', 'check_clipped_precision',
-           'rouge_l', 'check_rouge_l', 'tf_idf', 'check_tf_idf', 'check_perceive_singly', 'check_contrast_loss',
-           'same_label', 'check_same_label', 'partner', 'check_partner', 'check_from_grids', 'check_write_whole']
+           'check_greedy_step', 'beam_step', 'check_beam_step', 'pick_other', 'check_pick_other', 'clipped_precision',
+           'check_clipped_precision', 'rouge_l', 'check_rouge_l', 'tf_idf', 'check_tf_idf', 'check_perceive_singly',
+           'check_contrast_loss', 'same_label', 'check_same_label', 'partner', 'check_partner', 'check_from_grids',
+           'check_write_whole']
 
 # %% ../../nbs/lab/36_checks.ipynb #cf5ace61
 import inspect
@@ -52,7 +53,7 @@ def lesson_setup(
     inputs.whiten(m.embed, store.sample_cells())
     return triplets, store, words, m
 
-# %% ../../nbs/lab/36_checks.ipynb #73a75042
+# %% ../../nbs/lab/36_checks.ipynb #fb526f30
 class Wrong(AssertionError):
     "What is wrong with a function, in a sentence."
 
@@ -138,6 +139,7 @@ def checks(
         def checked(f):
             check(f)
             print('right')
+            return True
 
         return checked
 
@@ -147,12 +149,13 @@ def checks(
 def attempt(
     check,  # a `check_NAME`
     f,  # a student's function
-):
+) -> bool:  # is it solved?
     "Check a function, or say that it is not solved yet. `Wrong` if it is not right."
     try:
-        check(f)
+        return check(f)
     except NotImplementedError:
         print('not solved yet')
+        return False
 
 
 def solution(
@@ -947,6 +950,29 @@ def check_beam_step(f):
         )
         says(beam.equal(right[1]), 'the sums belong to other beginnings')
         says(word.equal(right[2]), 'the sums belong to other words')
+
+# %% ../../nbs/lab/36_checks.ipynb #f7a884b5
+def pick_other(scores, ids):  # of the next word (B,V), words so far (B,t) -> (B,)
+    last = F.one_hot(ids[:, -1], scores.shape[1]).bool()  # (B,V)
+    return scores.masked_fill(last, -torch.inf).argmax(1)
+
+
+@checks(pick_other)
+def check_pick_other(f):
+    "f(scores, ids) -> (B,): the likeliest word that does not stand directly before; for `greedy`."
+    for B, t, V in ((4, 3, 9), (5, 1, 12)):
+        scores = torch.randn(B, V, generator=_seeded(V))
+        ids = torch.randint(6, V, (B, t), generator=_seeded(t))
+        ids[0, -1] = scores[0].argmax()
+        best = scores[1].argmax()
+        ids[1, 0], ids[1, -1] = best, best if t == 1 else (best + 1) % V
+        found = run(f, scores, ids)
+        shaped(found, B, dtype=torch.int64)
+        says(not (found == ids[:, -1]).any(), 'the word before is said again')
+        early = 'only the word directly before is forbidden; an earlier one may come again'
+        again = scores[1].masked_fill(F.one_hot(ids[1], V).sum(0) > 0, -torch.inf).argmax()
+        says(t == 1 or found[1] != again, early)
+        says(found.equal(pick_other(scores, ids)), 'expected the likeliest of the other words')
 
 # %% ../../nbs/lab/36_checks.ipynb #2bfd10a0
 def clipped_precision(candidate, reference, n):  # share of the candidate's n-grams that count
