@@ -1,7 +1,7 @@
 import sys
 
 __version__ = "0.3.0"
-__all__ = ['caption', 'captions']
+__all__ = ['caption', 'captions', 'play']
 
 #: module of version 0.2 -> where its contents are; CHANGELOG.md has the names that moved alone
 MOVED = {
@@ -26,6 +26,10 @@ sys.meta_path.append(_Moved)
 
 
 def __getattr__(name):  # loaded on first use, so that `import idc_nb` is fast and pure
+    if name == 'play':
+        from idc_nb.lab.playground import play
+
+        return play
     if name in __all__:
         from idc_nb import captioner
 
