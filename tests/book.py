@@ -47,6 +47,7 @@ TOOLS = {
     'lab/34_other_features': '03_grid',
     'lab/47_familiar': '03_grid',
     'lab/48_calibration': '13_decode',
+    'lab/36_checks': '17_captioner',
     'lab/42_spoken': '13_decode',
     'lab/43_spotlight': '03_grid',
     'lab/38_rival_parts': '06_training',

@@ -801,7 +801,7 @@ def _answers(captioner, pairs, images):  # what is said; a warning becomes a lin
     names = [str(pair[side]) for side in (0, 1) for pair in pairs]
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter('always')
-        said = captioner.from_images(*zip(*images), names) if images else []
+        said = captioner.from_images(*zip(*images), names=names) if images else []
     for warning in heard:
         print(f'warning: {warning.message}', file=sys.stderr)
     return said
