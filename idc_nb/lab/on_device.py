@@ -8,7 +8,7 @@ __all__ = ['DeviceEmbedding', 'DeviceStack', 'DeviceModel', 'device_model', 'pac
            'DeviceBatches', 'join_texts', 'DeviceStage', 'parts_of', 'kind_at', 'device_optimiser', 'device_training',
            'device_name', 'in_turn', 'train_on_device']
 
-# %% ../../nbs/lab/46_on_device.ipynb #ec198384
+# %% ../../nbs/lab/46_on_device.ipynb #8aebacb8
 import datetime, math, time
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -34,7 +34,7 @@ from ..pretrain import resting_eyes, task_at_step
 from ..training import PairBatches, Stage, rate
 from ..vocab import MASK, PAD, Vocab, pad_ids
 
-# %% ../../nbs/lab/46_on_device.ipynb #2b90967b
+# %% ../../nbs/lab/46_on_device.ipynb #e42bdc50
 class DeviceEmbedding(InputEmbedding):
     "`InputEmbedding` whose `text` does not check the positions."
 
@@ -79,7 +79,7 @@ def device_model(model: DifferenceModel, device='cuda') -> DeviceModel:  # with 
     twin.load_state_dict(model.state_dict())
     return twin.to(device).train()
 
-# %% ../../nbs/lab/46_on_device.ipynb #85462f4a
+# %% ../../nbs/lab/46_on_device.ipynb #f4159c4b
 def pack_to(
     ids: Tensor,  # K captions of each pair, (B*K,T)
     pairs: int,  # B
@@ -125,7 +125,7 @@ def packed_word_loss(
     total = F.cross_entropy(logits, target.flatten(), ignore_index=PAD, reduction='sum')
     return total / (target != PAD).sum(), summaries
 
-# %% ../../nbs/lab/46_on_device.ipynb #f17cd828
+# %% ../../nbs/lab/46_on_device.ipynb #58da5120
 def mlm_on_device(
     model: DeviceModel,
     img1: Tensor,  # grids, (B,N,C)
@@ -166,7 +166,7 @@ def mvcl_on_device(
     found = (logits.argmax(1) == right) & chosen
     return (each * chosen).sum() / chosen.sum(), found.sum() / chosen.sum()
 
-# %% ../../nbs/lab/46_on_device.ipynb #c30fefe7
+# %% ../../nbs/lab/46_on_device.ipynb #1bf497d7
 class DeviceData:
     "All grids of a store, then their mirrored twins, (2M,N,C) float16."
 
@@ -227,7 +227,7 @@ def fullest(
         most = max(most, sum(lengths[:captions]))
     return most
 
-# %% ../../nbs/lab/46_on_device.ipynb #8d3e3943
+# %% ../../nbs/lab/46_on_device.ipynb #3658a42d
 class DeviceBatches:
     "The batches of a stage, cut out of tables on the device."
 
@@ -281,7 +281,7 @@ def join_texts(a: Tensor, b: Tensor) -> Tensor:  # (B,K,S), (B,n,T) -> (B,K+n,ma
     T = max(a.shape[-1], b.shape[-1])
     return torch.cat([F.pad(x, (0, T - x.shape[-1]), value=PAD) for x in (a, b)], 1)
 
-# %% ../../nbs/lab/46_on_device.ipynb #d8c4a76a
+# %% ../../nbs/lab/46_on_device.ipynb #680ab916
 class DeviceStage:
     "A stage of a recipe that trains on the device: `run` yields after each step."
 
@@ -365,9 +365,10 @@ class DeviceStage:
         self.take_step(kind)  # makes the optimiser's moments, and warms up
         self.optimiser.zero_grad(set_to_none=True)
         self.stream.synchronize()
-        graph, pool = torch.cuda.CUDAGraph(), next(iter(self.graphs.values()), None)
-        options = dict(stream=self.stream, capture_error_mode='thread_local')
-        with torch.cuda.graph(graph, pool=pool and pool.pool(), **options):
+        graph, first = torch.cuda.CUDAGraph(), next(iter(self.graphs.values()), None)
+        pool = first.pool() if first else None  # graphs of a stage never run at the same time
+        options = dict(pool=pool, stream=self.stream, capture_error_mode='thread_local')
+        with torch.cuda.graph(graph, **options):
             self.take_step(kind)
         with torch.no_grad():
             for t in self.tensors():
@@ -435,7 +436,7 @@ def device_optimiser(
         group['lr'] = rate
     return optimiser
 
-# %% ../../nbs/lab/46_on_device.ipynb #2b30b0e0
+# %% ../../nbs/lab/46_on_device.ipynb #8f67ac81
 def device_training(
     recipe: Recipe,
     root,  # folder of made data
@@ -450,7 +451,9 @@ def device_training(
     model = untrained_model(recipe, store, vocab, seed)
     twin = device_model(model, device)
     for name, stage, batches in plan(recipe, twin, root, pairs, store, vocab, seed):
-        data = data or DeviceData(store, device, parts_of(batches)[0 if name != 'gic' else 1].fold)
+        if data is None:
+            some = [part for part in parts_of(batches) if part]
+            data = DeviceData(store, device, some[0].fold)
         start, training = time.time(), DeviceStage(stage, batches, data)
         for step in training.run():
             yield name, step
