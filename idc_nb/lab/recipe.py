@@ -157,10 +157,10 @@ def plan(
         yield 'pretrain', stage, pretraining_batches(recipe, root, store, vocab, c)
     c = replace(recipe.finetune, seed=seed)
     judging = dict(judge_weight=recipe.judge_weight, judge_steps=recipe.judge_steps)
-    some = store, vocab, c.batch, c.steps, seed
-    batches = PairBatches(pairs, *some, c.captions, mirrored=c.mirrored)
+    some = store, vocab, c.batch, c.steps
+    batches = PairBatches(pairs, *some, seed, c.captions, mirrored=c.mirrored)
     if recipe.gic_share:
-        alone = PhotoBatches(photos, *some, max_len=48)
+        alone = PhotoBatches(photos, *some, seed=seed, max_len=48)
         batches = MixedBatches(batches, alone, recipe.gic_share, first=recipe.judge_steps)
     yield 'finetune', CaptioningBoth(model, c, **judging), batches
 
