@@ -122,7 +122,10 @@ MODELS = dict(mini_clevr=SHIPPED, mini_birds=_FOLDER / 'mini_birds.safetensors')
 def get_captioner(
     model='mini_clevr',  # a name of `MODELS`, or the path of a captioner file
 ) -> Captioner:
-    "Loaded once, then kept. FileNotFoundError if it is neither a name nor a file."
+    """Loaded once, then kept. FileNotFoundError if it is neither a name nor a file.
+
+    >>> idc_nb.get_captioner('mini_birds').vocab
+    """
     if model not in MODELS and not Path(model).is_file():
         names = ', '.join(MODELS)
         raise FileNotFoundError(
@@ -146,7 +149,11 @@ def captions(
     model='mini_clevr',  # a name of `MODELS`, or the path of a captioner file
     batch: int = 32,  # pairs at a time
 ) -> list:  # of sentences, or of (sentence, probability)
-    "What differs in each pair. A ValueError names an image that cannot be read."
+    """What differs in each pair. A ValueError names an image that cannot be read.
+
+    >>> idc_nb.captions([('a1.png', 'a2.png'), ('b1.png', 'b2.png')])
+    ['the tiny red rubber cube is missing', 'there is no change']
+    """
     pairs = list(pairs)
     for k, pair in enumerate(pairs):
         if len(pair) != 2:
@@ -170,5 +177,9 @@ def caption(
     with_change: bool = False,  # also the probability of a semantic change?
     model='mini_clevr',  # a name of `MODELS`, or the path of a captioner file
 ) -> 'str|tuple':  # a sentence, or (sentence, probability)
-    "What differs between two similar images. Errors as in `captions`."
+    """What differs between two similar images. Errors as in `captions`.
+
+    >>> idc_nb.caption('before.png', 'after.png')
+    'the tiny red rubber cube is missing'
+    """
     return captions([(img1, img2)], with_change, model)[0]
