@@ -7,7 +7,7 @@ SEEDS ?= 3
 SEED ?= 0
 FROM ?= runs/demo_$(SEED)
 
-.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme clean
+.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme docs clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score; everything goes to runs/demo_SEED
 	$(RUN) -m idc_nb.demo --seed $(SEED)
@@ -16,8 +16,8 @@ record: $(INSTALLED)  ## copy a finished demo (FROM=runs/demo_0) into results/, 
 	$(RUN) -m idc_nb.demo --record $(FROM)
 
 test: $(INSTALLED)  ## style, notebooks and library in step, every notebook runs, pytest
-	$(BIN)/ruff check nbs index.ipynb tests
-	$(BIN)/ruff format --check nbs index.ipynb tests
+	$(BIN)/ruff check nbs index.ipynb tests docs
+	$(BIN)/ruff format --check nbs index.ipynb tests docs docs
 	$(RUN) tests/in_step.py
 	$(RUN) -c "from idc_nb.lab.store import lesson_store; lesson_store()"
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --do_print
@@ -57,14 +57,21 @@ checkpoint-birds: $(INSTALLED)  ## train and pack the checkpoint for birds (ten 
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab index.ipynb
 
+docs: .venv/extra-docs  ## the site of all notebooks and the API -> _docs/index.html (a minute; nothing is executed)
+	OMP_NUM_THREADS=1 $(RUN) docs/build.py
+
 readme: $(INSTALLED)  ## README.md from index.ipynb
 	$(RUN) tests/readme.py
 
 clean:  ## remove the environment and everything made
-	rm -rf .venv data runs build *.egg-info
+	rm -rf .venv data runs build _docs *.egg-info
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/extra-%: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
 	touch $@
