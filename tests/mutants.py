@@ -1,0 +1,103 @@
+"""How good are the tests in the lessons? `make mutants M="mvcl fda"` changes the library a little,
+once for each place, and asks the notebook whether it notices.
+
+mutmut makes the changes. The test is the lesson itself: its cells run in order, but what they would
+export comes from the library instead. tests/survivors.json lists changes that no test can or needs
+to notice, with the reason. A run fails if less than 95 % of the others are caught.
+"""
+
+import argparse
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from book import BOOK, ROOT, cells, module
+
+MODULES = 'inputs model mlm mvcl negatives fda finetune decode gic fgvc'.split()
+WORK = ROOT / 'build/mutants'
+KNOWN = ROOT / 'tests/survivors.json'  # {mutant's change: reason}
+CONFIG = '''[tool.mutmut]
+source_paths = ["idc_nb"]
+only_mutate = ["{files}"]
+pytest_add_cli_args_test_selection = ["tests/test_lesson.py::test_lesson"]
+process_isolation = "forkserver"
+'''
+TEST = '''import matplotlib
+import idc_nb.{module}
+
+matplotlib.use('agg')
+{imports}
+CELLS = {cells!r}
+
+
+def test_lesson():
+    space = dict(__name__='lesson')
+    exec('from IPython.display import display', space)
+    for number, source in enumerate(CELLS):
+        exec(compile(source, f'cell {{number}}', 'exec'), space)
+'''
+
+
+def imported(source, module) -> str:  # in place of a cell that exports: the same names
+    lines = []
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            lines.append(ast.unparse(node))
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            lines.append(f'from idc_nb.{module} import {node.name}')
+        elif isinstance(node, ast.Assign):
+            names = [n.id for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name)]
+            lines += [f'from idc_nb.{module} import {name}' for name in names]
+    return '\n'.join(lines)
+
+
+def lesson_script(stem) -> list:  # sources of the cells that run
+    script = []
+    for kind, source in cells(stem):
+        if kind != 'code' or '#| default_exp' in source:
+            continue
+        exports = re.search(r'^#\|\s*export', source, flags=re.M)
+        text = re.sub(r'^(#\||\s*[%!]).*\n?', '', source, flags=re.M)
+        script.append(imported(text, module(stem)) if exports else text)
+    return script
+
+
+def imports(script) -> str:  # what the cells import at the top level, loaded once for all mutants
+    nodes = [node for source in script for node in ast.parse(source).body]
+    kept = [n for n in nodes if isinstance(n, (ast.Import, ast.ImportFrom))]
+    return '\n'.join(dict.fromkeys(ast.unparse(node) for node in kept))
+
+
+def without_docstrings(source) -> str:  # a changed docstring is no mistake
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node):
+            doc = node.body[0]
+            lines[doc.lineno - 1] = ' ' * doc.col_offset + 'pass'
+            for k in range(doc.lineno, doc.end_lineno):
+                lines[k] = ''
+    return '\n'.join(lines) + '\n'
+
+
+def prepare(name) -> Path:  # a folder in which mutmut runs
+    stem = next(s for s in BOOK if module(s) == name)
+    folder = WORK / name
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / 'idc_nb', folder / 'idc_nb', ignore=shutil.ignore_patterns('__pycache__'))
+    (folder / 'tests').mkdir()
+    script = lesson_script(stem)
+    test = TEST.format(module=name, cells=script, imports=imports(script))
+    (folder / 'tests/test_lesson.py').write_text(test, encoding='utf-8')
+    files = f'idc_nb/{name.replace(".", "/")}.py'
+    source = (folder / files).read_text(encoding='utf-8')
+    (folder / files).write_text(without_docstrings(source), encoding='utf-8')
+    (folder / 'pyproject.toml').write_text(CONFIG.format(files=files), encoding='utf-8')
+    return folder
+
+
+if __name__ == '__main__':
+    for name in sys.argv[1:]:
+        print(prepare(name))
