@@ -38,10 +38,12 @@ class Captioner:
         self,
         img1: Tensor,  # grids of the first images, (B,N,C)
         img2: Tensor,  # grids of the second images, (B,N,C)
+        decode=greedy,  # or `beam_search`, or a function that is called like `greedy`
     ) -> list:  # of (sentence, probability of a semantic change), B of them
         "Caption pairs whose grids are already there."
         max_len = self.about.get('max_len', 40)
-        ids, change = greedy(self.model.eval(), img1.float(), img2.float(), max_len)  # (B,T), (B,)
+        grids = img1.float(), img2.float()
+        ids, *_, change = decode(self.model.eval(), *grids, max_len=max_len)  # (B,T), .., (B,)
         return [(self.vocab.decode(row), float(p)) for row, p in zip(ids, change)]
 
     @torch.inference_mode()
@@ -49,6 +51,7 @@ class Captioner:
         self,
         img1,  # list of B first images: paths, PIL images or uint8 arrays
         img2,  # list of B second images
+        decode=greedy,  # as for `from_grids`
     ) -> list:  # of (sentence, probability of a semantic change), B of them
         "Caption pairs of images. An image that cannot be read is a ValueError that names it."
         net = get_backbone(self.backbone)
@@ -60,7 +63,7 @@ class Captioner:
         for images in (img1, img2):
             pixels = np.stack([to_pixels(image) for image in images])  # (B,224,224,3)
             grids.append(net(torch.from_numpy(pixels)))  # (B,N,C)
-        return self.from_grids(*grids)
+        return self.from_grids(*grids, decode)
 
 # %% ../nbs/17_captioner.ipynb #7ba71fc9
 def save_captioner(
@@ -146,8 +149,9 @@ def _pixels(image, k):  # of an image of pair k
 def captions(
     pairs,  # (img1, img2) each: paths, PIL images, arrays or tensors, as for `to_pixels`
     with_change: bool = False,  # also the probability of a semantic change?
-    model='mini_clevr',  # a name of `MODELS`, or the path of a captioner file
+    model='mini_clevr',  # a name of `MODELS`, the path of a captioner file, or a `Captioner`
     batch: int = 32,  # pairs at a time
+    decode=greedy,  # as for `Captioner.from_grids`
 ) -> list:  # of sentences, or of (sentence, probability)
     """What differs in each pair. A ValueError names an image that cannot be read.
 
@@ -158,7 +162,7 @@ def captions(
     for k, pair in enumerate(pairs):
         if len(pair) != 2:
             raise ValueError(f'pair {k} has {len(pair)} images, expected two')
-    captioner = get_captioner(model)
+    captioner = model if isinstance(model, Captioner) else get_captioner(model)
     if with_change and not captioner.about.get('judge', True):
         raise ValueError(
             f'{model} never learnt to judge whether anything changed: leave with_change out'
@@ -167,7 +171,7 @@ def captions(
     for start in range(0, len(pairs), batch):
         numbered = enumerate(pairs[start : start + batch], start)
         pixels = [[_pixels(image, k) for image in pair] for k, pair in numbered]
-        said += captioner.from_images(*zip(*pixels))
+        said += captioner.from_images(*zip(*pixels), decode)
     return said if with_change else [sentence for sentence, _ in said]
 
 
@@ -175,11 +179,12 @@ def caption(
     img1,  # first image: a path, a PIL image or a uint8 array
     img2,  # second image
     with_change: bool = False,  # also the probability of a semantic change?
-    model='mini_clevr',  # a name of `MODELS`, or the path of a captioner file
+    model='mini_clevr',  # as for `captions`
+    decode=greedy,  # as for `captions`
 ) -> 'str|tuple':  # a sentence, or (sentence, probability)
     """What differs between two similar images. Errors as in `captions`.
 
     >>> idc_nb.caption('before.png', 'after.png')
     'the tiny red rubber cube is missing'
     """
-    return captions([(img1, img2)], with_change, model)[0]
+    return captions([(img1, img2)], with_change, model, decode=decode)[0]

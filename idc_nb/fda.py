@@ -63,9 +63,10 @@ def fda_loss(
     ids: Tensor,  # (B,1+n,T), caption 0 is the true one; all PAD: there is no such caption
     temperature: float = 1.0,  # the released code's value
     see_pad: bool = True,  # may PAD be looked at?
+    rank=ranking_loss,  # (similarities, temperature) -> loss, share
 ) -> tuple:  # loss, share of pairs whose true caption is ranked first
     "Fine-grained difference aligning (paper section 3.2). Guessing is right once in 1+n."
-    return ranking_loss(fda_similarities(model, img1, img2, ids, see_pad), temperature)
+    return rank(fda_similarities(model, img1, img2, ids, see_pad), temperature)
 
 # %% ../nbs/10_fda.ipynb #59c81c01
 def wins_by_kind(

@@ -131,7 +131,8 @@ class BirdPretraining(Pretraining):
 
     def fgvc(self, img1, img2, batch):
         class1, class2 = batch['class1'], batch['class2']
-        losses, species, _ = fgvc_losses(self.model, self.heads, img1, img2, class1, class2)
+        of = self.losses.get('fgvc', fgvc_losses)
+        losses, species, _ = of(self.model, self.heads, img1, img2, class1, class2)
         right = species.argmax(1) == torch.cat([class1, class2])  # (2B,)
         figures = {name: loss.detach() for name, loss in losses.items()}
         return sum(losses.values()), dict(figures, species_right=right.float().mean())

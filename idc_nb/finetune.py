@@ -44,15 +44,18 @@ def masked_word_loss(
     images: Tensor,  # as `model.images` gives them, (B,n,d)
     ids: Tensor,  # K captions of each pair, (B*K,T)
     share: float = 0.15,  # of the words that are covered
+    mask=causal_mask,  # (T, n) -> who sees whom in a caption, (T,n+T)
+    cover=mask_words,  # which words are covered, and by what
 ) -> tuple:  # loss; vectors of [IMG1] and [IMG2], (B,2,d)
     "Left-to-right MLM (paper section 3.4): covered words from images and earlier words."
     (B, n, _), T = images.shape, ids.shape[1]
     K = len(ids) // B
-    masked, target = mask_words(ids, model.config.vocab, share)  # (B*K,T) each
+    masked, target = cover(ids, model.config.vocab, share)  # (B*K,T) each
     text = model.embed.text(masked).view(B, K * T, -1)  # (B,K*T,d)
-    own_caption = torch.block_diag(*[causal_mask(T, 0)] * K)  # (K*T,K*T)
-    mask = F.pad(own_caption, (n, 0), value=True)  # (K*T,n+K*T)
-    h, summaries = left_to_right(model, images, text, mask)  # (B,K*T,d)
+    to_images, to_words = mask(T, n).split([n, T], 1)  # (T,n), (T,T)
+    own_caption = torch.block_diag(*[to_words] * K)  # (K*T,K*T)
+    sees = torch.cat([to_images.repeat(K, 1), own_caption], 1)  # (K*T,n+K*T)
+    h, summaries = left_to_right(model, images, text, sees)  # (B,K*T,d)
     return word_loss(model.word_head(h).view(B * K, T, -1), target), summaries
 
 # %% ../nbs/12_finetune.ipynb #391df530
@@ -75,25 +78,28 @@ def query_mask(
     place: Tensor,  # of each word in its caption, (B,P)
     caption: Tensor,  # of each word, (B,P)
     images: int,  # elements of both images, n
+    mask=causal_mask,  # (T, n) -> who sees whom in a caption, (T,n+T)
 ) -> Tensor:  # who sees whom, (B,1,2P,n+2P) bool
     "A word sees its caption up to itself. Its [MASK] sees the same words, and itself."
-    same_caption = caption[:, :, None] == caption[:, None, :]  # (B,P,P)
-    not_later = place[:, :, None] >= place[:, None, :]  # (B,P,P)
-    words = same_caption & not_later
-    itself = torch.eye(place.shape[1], dtype=torch.bool, device=place.device).expand_as(words)
+    (B, P), T = place.shape, int(place.max()) + 1
+    rows = mask(T, images).to(place.device)[place]  # (B,P,n+T), of the word at each place
+    to_images, to_places = rows.split([images, T], 2)  # (B,P,n), (B,P,T)
+    allowed = to_places.gather(2, place[:, None].expand(B, P, P))  # (B,P,P)
+    words = allowed & (caption[:, :, None] == caption[:, None])  # of the same caption
+    itself = torch.eye(P, dtype=torch.bool, device=place.device).expand_as(words)
     word_rows = torch.cat([words, torch.zeros_like(words)], 2)  # (B,P,2P)
     mask_rows = torch.cat([words, itself], 2)  # (B,P,2P)
     text = torch.cat([word_rows, mask_rows], 1)  # (B,2P,2P)
-    return F.pad(text, (images, 0), value=True)[:, None]
+    return torch.cat([to_images.repeat(1, 2, 1), text], 2)[:, None]
 
 # %% ../nbs/12_finetune.ipynb #12dbc164
-def _query_losses(model, images, ids):  # -> sum of the losses of all words; (B,2,d)
+def _query_losses(model, images, ids, mask):  # -> sum of the losses of all words; (B,2,d)
     word, target, place, caption = pack(ids, len(images))  # (B,P) each
     words = model.embed.text(word, place)  # (B,P,d)
     masks = model.embed.text(torch.full_like(word, MASK), place + 1)  # (B,P,d)
-    mask = query_mask(place, caption, images.shape[1])
+    sees = query_mask(place, caption, images.shape[1], mask)  # (B,1,2P,n+2P)
     asked = slice(word.shape[1], None)  # the [MASK]s
-    h, summaries = left_to_right(model, images, torch.cat([words, masks], 1), mask, asked)
+    h, summaries = left_to_right(model, images, torch.cat([words, masks], 1), sees, asked)
     logits = model.word_head(h).flatten(0, 1).float()  # (B*P,V)
     loss = F.cross_entropy(logits, target.flatten(), ignore_index=PAD, reduction='sum')
     return loss, summaries
@@ -103,13 +109,14 @@ def query_word_loss(
     model,
     images: Tensor,  # as `model.images` gives them, (B,n,d)
     ids: Tensor,  # K captions of each pair, (B*K,T)
+    mask=causal_mask,  # (T, n) -> who sees whom in a caption, (T,n+T)
 ) -> tuple:  # loss; vectors of [IMG1] and [IMG2], (B,2,d)
     "Every word predicted by a [MASK] of its own from images and earlier words."
     rows = ids.view(len(images), -1)  # (B,K*T)
     order = (rows != PAD).sum(1).argsort()  # pairs, the shortest first
     losses, summaries = [], []
     for half in order.chunk(2):
-        loss, h = _query_losses(model, images[half], rows[half].view(-1, ids.shape[1]))
+        loss, h = _query_losses(model, images[half], rows[half].view(-1, ids.shape[1]), mask)
         losses.append(loss)
         summaries.append(h)
     words = even_count((ids[:, 1:] != PAD).sum())
@@ -138,8 +145,10 @@ class Finetuning(Stage):
         word_loss=query_word_loss,  # or `masked_word_loss`, the paper's 15 %
         judge_weight: float = 1.0,  # of the judge's loss
         judge_steps: int = 0,  # first steps, which ask the judge alone
+        mask=None,  # for `word_loss`, in place of `causal_mask`
     ):
         super().__init__(model, config)
+        self.options = dict(mask=mask) if mask else {}
         self.word_loss, self.judge_weight, self.judge_steps = word_loss, judge_weight, judge_steps
 
     def loss(self, batch):
@@ -150,7 +159,7 @@ class Finetuning(Stage):
             h, _ = self.model.cross_encoder(images, asks=self.model.summaries)  # (B,2,d)
             judge, right = judge_loss(self.model, h, batch['changed'])
             return judge, dict(judge=judge.detach(), right=right)
-        words, h = self.word_loss(self.model, images, batch['ids'])
+        words, h = self.word_loss(self.model, images, batch['ids'], **self.options)
         judge, right = judge_loss(self.model, h, batch['changed'])
         figures = dict(words=words.detach(), judge=judge.detach(), right=right)
         return words + self.judge_weight * judge, figures

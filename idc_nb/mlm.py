@@ -94,9 +94,11 @@ def mlm_loss(
     img2: Tensor,  # grids of the second images, (B,N,C)
     ids: Tensor,  # a caption of each pair, (B,T)
     generator: 'torch.Generator|None' = None,
+    cover=mask_words,  # which words are covered, and by what
+    word_loss=word_loss,  # (logits, target) -> scalar
 ) -> tuple:  # loss, share of the covered words that were guessed
     "Masked language modeling (paper section 3.2)."
-    masked, target = mask_words(ids, model.config.vocab, generator=generator)
+    masked, target = cover(ids, model.config.vocab, generator=generator)
     logits = mlm_logits(model, img1, img2, masked)  # (B,T,V)
     right = (logits.argmax(-1) == target)[target != IGNORE]
     return word_loss(logits, target), right.float().mean()

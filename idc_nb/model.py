@@ -15,16 +15,23 @@ from .lab.stack import ALL, Attention, Stack
 class DifferenceModel(nn.Module):
     "Image difference encoder and cross-modal transformer (paper section 3.1, figure 2)."
 
-    def __init__(self, c: ModelConfig):
+    def __init__(
+        self,
+        c: ModelConfig,
+        attention=Attention,  # a class like `Attention`, for all layers
+        pair_mask=None,  # N -> (2(N+1),2(N+1)) bool; None: `other_image_mask` of a matcher
+    ):
         super().__init__()
         self.config = c
         self.embed = InputEmbedding(c)
-        self.single_encoder = Stack(c, c.single_layers)
-        self.pair_encoder = Stack(c, c.pair_layers)
-        self.cross_encoder = Stack(c, c.cross_layers)
+        self.single_encoder = Stack(c, c.single_layers, attention)
+        self.pair_encoder = Stack(c, c.pair_layers, attention)
+        self.cross_encoder = Stack(c, c.cross_layers, attention)
         self.word_head = nn.Linear(c.dim, c.vocab)
         self.judge = nn.Linear(2 * c.dim, 2)
-        mask = other_image_mask(c.cells) if c.matcher else None
+        if pair_mask is None and c.matcher:
+            pair_mask = other_image_mask
+        mask = pair_mask(c.cells) if pair_mask else None  # None: all cells look at all
         self.register_buffer('pair_mask', mask, persistent=False)
         if c.matcher and c.pair_layers:
             born_matching(self.pair_encoder.layers[0].attention)

@@ -101,12 +101,15 @@ def mvcl_loss(
     temperature: float = 1.0,  # the released code's; smaller looks harder at the likest negatives
     generator: 'torch.Generator|None' = None,
     gather=None,  # `gpu.from_others`: also against the cells of other processes
+    choose=choose_cells,  # which cells are covered
+    logits=cell_logits,  # how likely each candidate is
+    contrast=info_nce,  # logits (M,M+U) -> loss, share found
 ) -> tuple:  # loss, share of covered cells found
     "Masked visual contrastive learning (paper section 3.2)."
-    chosen = choose_cells(*img1.shape[:2], generator=generator).to(img1.device)  # (B,2,N)
+    chosen = choose(*img1.shape[:2], generator=generator).to(img1.device)  # (B,2,N)
     if img2 is None:
         chosen = chosen.any(1, keepdim=True)  # (B,1,N)
     said, truth, others = predict_cells(model, head, img1, img2, ids, chosen)
     if gather:
         others = torch.cat([others, gather(truth), gather(others)])
-    return info_nce(cell_logits(said, truth, others, temperature))
+    return contrast(logits(said, truth, others, temperature))

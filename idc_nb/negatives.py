@@ -79,7 +79,10 @@ def confuse(
     return pick_word(stories, rng) if stories else None
 
 # %% ../nbs/09_negatives.ipynb #b027df59
-def _candidates(study, kind, i, rng):  # a stream of sentences for pair i
+def _candidates(study, kind, i, rng, makers):  # a stream of sentences for pair i
+    if kind in makers:
+        yield from (makers[kind](pick_word(study.said[i], rng), rng) for _ in range(20))
+        return
     if kind == 'retrieve':
         yield from study.similar(i)
         for _ in range(200):
@@ -91,11 +94,11 @@ def _candidates(study, kind, i, rng):  # a stream of sentences for pair i
             yield confuse(pick_word(study.said[i], rng), study.changes, study.sames, rng)
 
 # %% ../nbs/09_negatives.ipynb #65eb3ef2
-def _choose(study, i, n, kinds, rng, true_of):  # at most n `Negative` for pair i
+def _choose(study, i, n, kinds, rng, true_of, makers):  # at most n `Negative` for pair i
     taken = {}  # text -> kind
 
     def usable(kind):  # the candidates that keep the rule
-        for text in _candidates(study, kind, i, rng):
+        for text in _candidates(study, kind, i, rng, makers):
             new = text and text not in taken
             if new and study.evidence.wrong(i, text, kind) and not (true_of and true_of(text)):
                 yield text
@@ -117,6 +120,7 @@ def build_negatives(
     kinds=NEGATIVE_KINDS,  # those to use
     seed: int = 0,
     true_of=None,  # function (pair id or place, sentence) -> is it true?; None: only captions tell
+    makers: 'dict|None' = None,  # kind -> function (caption, rng) -> wrong one or None, for ours
 ) -> 'dict|list':  # as `captions_of_pairs`: n `Negative` for each pair
     "Hard negatives (paper section 3.3). A ValueError names a bad kind or pair."
     named = isinstance(captions_of_pairs, dict)
@@ -132,7 +136,7 @@ def build_negatives(
     for place, i in enumerate(ids):
         rng = np.random.default_rng([seed, place])
         judge = true_of and partial(true_of, i)
-        made.append(_choose(study, place, n, tuple(kinds), rng, judge))
+        made.append(_choose(study, place, n, tuple(kinds), rng, judge, makers or {}))
         if len(made[-1]) < n:
             found = f'found {len(made[-1])} of {n} negatives in {len(study.texts)} captions'
             raise ValueError(f'pair {i!r}: {found}; more captions are needed')

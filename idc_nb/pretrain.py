@@ -52,8 +52,10 @@ class TaskBatches(PairBatches):
         mirrored: float = 0.0,  # share of batches that are shown in a mirror
         tasks: dict = TASKS,  # task -> weight
         negatives: 'dict|None' = None,  # triplet id -> n `Negative`s; FDA needs them
+        sample=None,  # as for `PairBatches`
     ):
-        super().__init__(triplets, store, vocab, batch, steps, seed, captions, max_len, mirrored)
+        options = seed, captions, max_len, mirrored, sample
+        super().__init__(triplets, store, vocab, batch, steps, *options)
         unknown = sorted(set(tasks) - set(TASKS))
         if unknown:
             raise ValueError(f'unknown tasks {unknown}: expected some of {list(TASKS)}')
@@ -118,10 +120,15 @@ class Pretraining(Stage):
         t1: float = 1.0,  # temperature of MVCL
         t2: float = 1.0,  # temperature of FDA
         gather=None,  # `from_others` of 23_gpu: MVCL's negatives from all processes
+        losses: 'dict|None' = None,  # task -> function that is called like mlm_loss, mvcl_loss, ...
     ):
         super().__init__(model, config)
+        unknown = [task for task in losses or {} if not hasattr(self, task)]
+        if unknown:
+            raise ValueError(f'losses for unknown tasks {unknown}: expected some of {list(TASKS)}')
         self.head = CellHead(model.config)
         self.resting, self.t1, self.t2, self.gather = resting, t1, t2, gather
+        self.losses = dict(mlm=mlm_loss, mvcl=mvcl_loss) | (losses or {})
 
     def loss(self, batch):
         task = batch['task']
@@ -131,15 +138,19 @@ class Pretraining(Stage):
         return loss, {f'{task}_{name}': value for name, value in figures.items()}
 
     def mlm(self, img1, img2, batch):
-        loss, accuracy = mlm_loss(self.model, img1, img2, batch['ids'])
+        loss, accuracy = self.losses['mlm'](self.model, img1, img2, batch['ids'])
         return loss, dict(loss=loss.detach(), accuracy=accuracy)
 
     def mvcl(self, img1, img2, batch):
         options = dict(temperature=self.t1, gather=self.gather)
-        loss, accuracy = mvcl_loss(self.model, self.head, img1, img2, batch['ids'], **options)
+        of = self.losses['mvcl']
+        loss, accuracy = of(self.model, self.head, img1, img2, batch['ids'], **options)
         return loss, dict(loss=loss.detach(), accuracy=accuracy)
 
     def fda(self, img1, img2, batch):
+        if 'fda' in self.losses:
+            loss, accuracy = self.losses['fda'](self.model, img1, img2, batch['ids'], self.t2)
+            return loss, dict(loss=loss.detach(), accuracy=accuracy)
         sims = fda_similarities(self.model, img1, img2, batch['ids'])  # (B,1+n)
         loss, accuracy = ranking_loss(sims, self.t2)
         won = wins_by_kind(sims, batch['kinds'], len(NEGATIVE_KINDS))  # nan: none of this kind

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import lightning as L
 from .grid import BACKBONES, Spec, mirror
-from .lab.loop import Curve, Progress, StepBatches, fit
+from .lab.loop import Curve, Progress, StepBatches, check_loss, fit
 from .lab.store import FeatureStore
 from .vocab import Vocab, pad_ids
 
@@ -31,6 +31,7 @@ class PairBatches(StepBatches):
         captions: int = 1,  # captions of each pair in a batch, K
         max_len: int = 40,  # longest caption, in ids
         mirrored: float = 0.0,  # share of batches that are shown in a mirror
+        sample=None,  # (step, P, B) -> pairs of the batch, (B,); None: each pair once an epoch
     ):
         super().__init__()
         bare = [t.id for t in triplets if not t.captions]
@@ -39,7 +40,7 @@ class PairBatches(StepBatches):
         if len(triplets) < batch:
             raise ValueError(f'{len(triplets)} triplets are fewer than a batch of {batch}')
         self.store, self.batch, self.steps, self.seed = store, batch, steps, seed
-        self.captions, self.mirrored = captions, mirrored
+        self.captions, self.mirrored, self.sample = captions, mirrored, sample
         self.rows = np.array([[store.row(t.img1), store.row(t.img2)] for t in triplets])  # (P,2)
         self.ids = [[vocab.encode(c, max_len) for c in t.captions] for t in triplets]
         self.changed = torch.tensor([int(t.changed) for t in triplets])  # (P,)
@@ -47,6 +48,8 @@ class PairBatches(StepBatches):
         self.fold = BACKBONES.get(store.backbone.partition(':')[0], Spec(-1)).fold
 
     def indices_at(self, step: int):  # the pairs of a step, (B,)
+        if self.sample:
+            return np.asarray(self.sample(step, len(self.rows), self.batch))
         epoch, position = divmod(step, len(self.rows) // self.batch)
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.rows))  # (P,)
         first = position * self.batch
@@ -137,7 +140,7 @@ class Stage(L.LightningModule):
         torch.manual_seed(seed + 2_654_435_769 * self.global_rank)
 
     def training_step(self, batch, index):
-        loss, figures = self.loss(batch)
+        loss, figures = check_loss(self.loss(batch), self.global_step)
         self.figures = dict(loss=loss.detach(), **figures)  # for callbacks such as `Curve`
         self.log_dict(self.figures)
         return loss

@@ -43,6 +43,7 @@ TOOLS = {
     'lab/29_pixels': 'world/04_birds',
     'lab/30_image_lists': '',
     'lab/32_recipe': '17_captioner',
+    'lab/36_checks': '17_captioner',
     'lab/50_help': '',
 }
 

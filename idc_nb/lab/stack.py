@@ -109,11 +109,12 @@ class Layer(nn.Module):
     def __init__(
         self,
         c: ModelConfig,  # reads dim, heads, ff, dropout and exact
+        attention=Attention,  # what makes the attention from `c`: a class like `Attention`
     ):
         super().__init__()
         self.norm1 = layer_norm(c.dim, c.exact)
         self.norm2 = layer_norm(c.dim, c.exact)
-        self.attention = Attention(c)
+        self.attention = attention(c)
         widen, narrow = nn.Linear(c.dim, c.ff), nn.Linear(c.ff, c.dim)
         self.ff = nn.Sequential(widen, Dropout(c.dropout, relu=True), narrow)
         self.dropout = Dropout(c.dropout)
@@ -148,10 +149,11 @@ class Stack(nn.Module):
         self,
         c: ModelConfig,  # as for `Layer`
         n: int,  # number of layers
+        attention=Attention,  # as for `Layer`
     ):
         super().__init__()
         self.norm = layer_norm(c.dim, c.exact)
-        self.layers = nn.ModuleList(Layer(c) for _ in range(n))
+        self.layers = nn.ModuleList(Layer(c, attention) for _ in range(n))
 
     def forward(
         self,
