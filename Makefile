@@ -7,7 +7,7 @@ SEEDS ?= 3
 SEED ?= 0
 FROM ?= runs/demo_$(SEED)
 
-.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme docs clean
+.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme docs assignments assignments-check clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score; everything goes to runs/demo_SEED
 	$(RUN) -m idc_nb.demo --seed $(SEED)
@@ -60,11 +60,17 @@ lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 docs: .venv/extra-docs  ## the site of all notebooks and the API -> _docs/index.html (a minute; nothing is executed)
 	OMP_NUM_THREADS=1 $(RUN) docs/build.py
 
+assignments: $(INSTALLED)  ## copies of the lessons for students, nbgrader and teachers -> assignments/
+	$(RUN) tests/assignments.py
+
+assignments-check: $(INSTALLED)  ## run the copies: solutions pass, students' copies stop at the exercises alone (minutes)
+	OMP_NUM_THREADS=1 $(RUN) tests/assignments.py --check
+
 readme: $(INSTALLED)  ## README.md from index.ipynb
 	$(RUN) tests/readme.py
 
 clean:  ## remove the environment and everything made
-	rm -rf .venv data runs build _docs *.egg-info
+	rm -rf .venv data runs build _docs assignments *.egg-info
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

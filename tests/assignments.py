@@ -11,17 +11,20 @@ but its exercises.
 
 import argparse
 import ast
+import inspect
 import json
+import os
 import re
 import sys
-from pathlib import Path
+from functools import partial
 from book import METADATA, NBS, PART_I, ROOT, is_links, module
 
 OUT = ROOT / 'assignments'
-EXERCISE = re.compile(r'\*\*Exercise (\d+) \((predict|write|think), (\d+) minutes\)\.\*\*')
+LESSONS = [*PART_I, 'lab/37_swap']
+EXERCISE = re.compile(r'^\*\*Exercise (\d+) \((predict|write|think), (\d+) minutes\)\.', re.M)
 FOLDED = re.compile(r'<details>\s*<summary>(.*?)</summary>(.*?)</details>', re.S)
 NOTE = re.compile(r'^#\|[ \t]*(\w+)[ \t]*(.*)\n?', re.M)
-ATTEMPT = re.compile(r'attempt\((\w+), (\w+)\)')
+ATTEMPT = re.compile(r'^(?:(\w+) = )?attempt\((\w+), (\w+)\)', re.M)
 LINK = re.compile(r'\]\((?!https?:)([^)#\s]+)')
 VERSIONS = 'student', 'solutions', 'nbgrader'
 CONFIG = '''c = get_config()
@@ -65,11 +68,14 @@ def solved_here(stem) -> set:  # what the lesson itself defines and its exercise
     return {f.__qualname__.partition('.')[0] for f in own}
 
 
-def relink(text) -> str:  # Part I lies in the copy's own folder, all else below the project's root
+def relink(text, stem) -> str:  # a copy lies two folders below the root of the project
+    here = (NBS / stem).parent
+
     def target(match):
-        path = match.group(1)
-        inside = path.removesuffix('.ipynb') in PART_I
-        return f']({path}' if inside else f'](../../nbs/{path}'
+        path = (here / match.group(1)).resolve()
+        if path.suffix == '.ipynb' and path.with_suffix('') in [NBS / s for s in LESSONS]:
+            return match.group(0)
+        return f']({os.path.relpath(path, OUT / "student" / here.relative_to(NBS))}'
 
     return LINK.sub(target, text)
 
@@ -90,12 +96,20 @@ def graded(cell, name, points=None, locked=False, solution=True) -> dict:  # wha
     return cell
 
 
+def unfold(match, form) -> str:
+    summary, answer = match.groups()
+    return form.format(summary.strip(), answer.strip())
+
+
 def prose_copy(text, version) -> list:
     "A Markdown cell; an exercise to predict or to think gets a cell for the answer."
-    text = relink(text)
-    task = EXERCISE.match(text)
+    task = EXERCISE.search(text)
     if version == 'solutions':
-        return [markdown(FOLDED.sub(r'**\1.** \2' if task else r'- **\1** \2', text))]
+        return [
+            markdown(
+                FOLDED.sub(partial(unfold, form='**{}.** {}' if task else '**{}**\n\n{}'), text)
+            )
+        ]
     if not task:
         return [markdown(FOLDED.sub(r'- \1', text))]
     answers = '\n\n'.join(answer.strip() for _, answer in FOLDED.findall(text))
@@ -109,22 +123,43 @@ def prose_copy(text, version) -> list:
     return [*copies, graded(markdown(answer), f'answer_{number}', int(minutes))]
 
 
-def exercise_copy(text, name, version) -> dict:
-    from idc_nb.lab.checks import solution
+def bound(source) -> set:  # names that a cell gives a value
+    nodes = list(ast.walk(ast.parse(re.sub(r'^\s*[%!].*', '', source, flags=re.M))))
+    names = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    names |= {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    for node in nodes:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {(a.asname or a.name).partition('.')[0] for a in node.names}
+    return names
 
-    if version == 'solutions':
-        return code(solution(name))
+
+def solved(name, above) -> str:  # the solution, with imports that the cells above do not have
+    from idc_nb.lab.checks import SOLUTIONS, solution
+
+    text, function = solution(name).strip(), inspect.unwrap(SOLUTIONS[name])
+    used = {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}
+    missing = (used & function.__globals__.keys()) - bound(text).union(*map(bound, above))
+    if missing:
+        text = f'from {function.__module__} import {", ".join(sorted(missing))}\n\n\n{text}'
+    return text
+
+
+def exercise_copy(text, name, version, above) -> dict:
     if version == 'student':
         return code(text)
-    marked = f'### BEGIN SOLUTION\n{solution(name).strip()}\n### END SOLUTION'
+    if version == 'solutions':
+        return code(solved(name, above))
+    marked = f'### BEGIN SOLUTION\n{solved(name, above)}\n### END SOLUTION'
     return graded(code(f'{text}\n\n\n{marked}'), f'exercise_{name}')
 
 
 def check_copy(text, name, minutes, version) -> dict:
-    text = ATTEMPT.sub(r'\1(\2)', text)
+    variable, check, student = ATTEMPT.search(text).groups()
+    text = ATTEMPT.sub(f'{check}({student})', text)
+    if variable:  # what follows wants to know
+        text = f'{variable} = False\n{text}\n{variable} = True'
     if version != 'nbgrader':
         return code(text)
-    check, student = re.search(r'(check_\w+)\((\w+)\)', text).groups()
     again = [f'from idc_nb.lab.checks import {check} as original', f'original({student})']
     hidden = ['### BEGIN HIDDEN TESTS', *again, '### END HIDDEN TESTS']
     text = '\n'.join([text, *hidden])  # the hidden lines notice a check that a student has replaced
@@ -138,14 +173,15 @@ def copy_lesson(stem, version) -> dict:  # a notebook
     for cell in lesson_cells(stem):
         source = source_of(cell)
         if cell['cell_type'] == 'markdown':
-            task = EXERCISE.match(source)
+            task = EXERCISE.search(source)
             minutes = int(task.group(3)) if task else minutes
-            cells += prose_copy(source, version) if not is_links(cell) else []
+            cells += prose_copy(relink(source, stem), version) if not is_links(cell) else []
             continue
         note, text = notes(source), NOTE.sub('', source).strip()
         names = defined(text) if 'export' in note else []
         if 'exercise' in note:
-            cells.append(exercise_copy(text, note['exercise'], version))
+            above = [c['source'] for c in cells if c['cell_type'] == 'code']
+            cells.append(exercise_copy(text, note['exercise'], version, above))
         elif 'check' in note:
             cells.append(check_copy(text, note['check'], minutes, version))
         elif hidden & set(names):
@@ -160,22 +196,25 @@ def copy_lesson(stem, version) -> dict:  # a notebook
 
 
 def write_copies(stems, out=OUT):
-    (out / 'nbgrader').mkdir(parents=True, exist_ok=True)
-    (out / 'nbgrader/nbgrader_config.py').write_text(CONFIG, encoding='utf-8')
     for stem in stems:
-        for version in VERSIONS:
-            folder = out / version / (f'source/{stem}' if version == 'nbgrader' else '')
-            folder.mkdir(parents=True, exist_ok=True)
+        name = stem.rpartition('/')[2]
+        places = dict.fromkeys(['student', 'solutions'], stem)
+        places['nbgrader'] = f'source/{name}/{name}'
+        for version, place in places.items():
+            path = out / version / f'{place}.ipynb'
+            path.parent.mkdir(parents=True, exist_ok=True)
             text = json.dumps(copy_lesson(stem, version), indent=1, ensure_ascii=False)
-            (folder / f'{stem}.ipynb').write_text(text + '\n', encoding='utf-8')
+            path.write_text(text + '\n', encoding='utf-8')
+    (out / 'nbgrader/nbgrader_config.py').write_text(CONFIG, encoding='utf-8')
 
 
-def errors(notebook, folder=ROOT) -> list:  # (source of the cell, name of the error) of a run
+def errors(notebook) -> list:  # (source of the cell, name of the error) of a run
     import nbformat
     from nbclient import NotebookClient
 
     node = nbformat.from_dict(notebook)
-    NotebookClient(node, timeout=600, allow_errors=True, resources={'metadata': {'path': str(folder)}}).execute()
+    where = dict(metadata=dict(path=str(NBS)))
+    NotebookClient(node, timeout=600, allow_errors=True, resources=where).execute()
     return [
         (cell.source, output.ename)
         for cell in node.cells
@@ -188,10 +227,13 @@ def faults(stem) -> list:  # what is wrong with the copies of a lesson, when the
     from_solutions = errors(copy_lesson(stem, 'solutions'))
     found = [f'{stem}, solutions: {name} in\n{source}' for source, name in from_solutions]
     from_student = errors(copy_lesson(stem, 'student'))
-    calls = [re.search(r'check_(\w+)\(', s) for s, name in from_student if 'NotImpl' in name]
-    stopped = [call.group(1) for call in calls if call]
-    if stopped != exercise_names(stem) or len(from_student) != len(stopped):
-        found.append(f'{stem}, student: expected to fail at {exercise_names(stem)} alone: {from_student}')
+    stopped = [(f'check_{name}(', 'NotImplementedError') for name in exercise_names(stem)]
+    as_expected = len(stopped) == len(from_student) and all(
+        call in source and name == error
+        for (call, error), (source, name) in zip(stopped, from_student)
+    )
+    if not as_expected:
+        found.append(f'{stem}, student: expected to stop at {stopped} alone, not {from_student}')
     return found
 
 
@@ -200,11 +242,11 @@ if __name__ == '__main__':
     parser.add_argument('--check', nargs='*', metavar='LESSON')
     arguments = parser.parse_args()
     if arguments.check is None:
-        write_copies(PART_I)
-        print(f'{len(PART_I)} lessons in {OUT.relative_to(ROOT)}: {", ".join(VERSIONS)}')
+        write_copies(LESSONS)
+        print(f'{len(LESSONS)} lessons in {OUT.name}/: {", ".join(VERSIONS)}')
     else:
         found = []
-        for stem in arguments.check or PART_I:
+        for stem in arguments.check or LESSONS:
             new = faults(stem)
             print(stem, 'has a fault' if new else 'ok', flush=True)
             found += new
