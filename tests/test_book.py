@@ -55,6 +55,37 @@ def test_size(stem):
     assert (NBS / f'{stem}.ipynb').stat().st_size < 300 * 1024
 
 
+EXERCISE = re.compile(r'\*\*Exercise (\d+) \((predict|write|think), (\d+) minutes\)\.\*\* ')
+COURSE = [stem for stem in PART_I if stem < '21' or stem > '23']
+OLD_ONES = ('15', '18', '19', '20', '23')  # lessons that keep exercises of another form
+
+
+@pytest.mark.parametrize('stem', COURSE)
+def test_exercises(stem):
+    found = cells(stem)
+    marked = [(i, EXERCISE.match(s)) for i, (_, s) in enumerate(found) if EXERCISE.match(s)]
+    assert [int(m.group(1)) for _, m in marked] == list(range(1, len(marked) + 1))
+    kinds = [m.group(2) for _, m in marked]
+    if not stem.startswith((*OLD_ONES, '00')):
+        assert kinds.count('predict') == 1 and kinds.count('write') == 2 and 'think' in kinds
+    for i, m in marked:
+        assert '<details><summary>Answer</summary>' in found[i][1]
+        if m.group(2) == 'write':
+            stub, check = found[i + 1][1], found[i + 2][1]
+            name = re.match(r'#\| exercise (\w+)\n', stub).group(1)
+            assert f'def my_{name}(' in stub and stub.endswith('# your lines here')
+            assert check.startswith(f'#| check {name}\n')
+            assert check.endswith(f'attempt(check_{name}, my_{name})')
+    loose = [s for kind, s in found if kind == 'markdown' and '**Exercise.**' in s]
+    assert not loose or stem.startswith(OLD_ONES), f'{stem} has exercises without a number'
+
+
+@pytest.mark.parametrize('stem', COURSE)
+def test_questions(stem):
+    last = prose(stem)[-2]
+    assert last.startswith('## Questions\n') and last.count('<details>') == 3
+
+
 def test_bars_leave_nothing():
     assert without_bars('\rscenes: 3%\rscenes: 9%') == without_bars('\r      \r') == ''
     assert without_bars('\rscenes: 90%\r      \rmade 10\nentries\n') == 'made 10\nentries\n'

@@ -5,14 +5,19 @@
 
 # ruff: noqa: F811  (many functions of one name)
 
+import ast
+import builtins
+import dis
 import math
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from book import PART_I, cells
 from idc_nb import pretrain
 from idc_nb.inputs import IMG2, TEXT, sinusoid
 from idc_nb.lab import checks
@@ -1813,3 +1818,35 @@ def test_attempt(capsys):
     assert capsys.readouterr().out == 'not solved yet\n' * len(checks.SOLUTIONS)
     with pytest.raises(checks.Wrong, match='`return`'):
         checks.attempt(checks.check_pad_ids, lambda rows: None)
+
+
+def _needs(code):  # global names that a piece of code reads
+    ops = dis.get_instructions(code)
+    names = {op.argval for op in ops if op.opname in ('LOAD_GLOBAL', 'LOAD_NAME')}
+    inner = [c for c in code.co_consts if hasattr(c, 'co_code')]
+    return names.union(*map(_needs, inner))
+
+
+def _gives(source):  # names that a cell defines
+    names = set()
+    for node in ast.parse(re.sub(r'^\s*[%!].*', '', source, flags=re.M)).body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {(a.asname or a.name).split('.')[0] for a in node.names}
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        else:
+            names |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+    return names
+
+
+@pytest.mark.parametrize('stem', PART_I)
+def test_solutions_find_their_names_in_the_lesson(stem):
+    above = set(vars(builtins))
+    for kind, source in cells(stem):
+        if kind != 'code':
+            continue
+        if m := re.match(r'#\| exercise (\w+)\n', source):
+            text = checks.solution(m.group(1))
+            missing = _needs(compile(text, stem, 'exec')) - above - _gives(text)
+            assert not missing, f'{m.group(1)} needs {sorted(missing)}'
+        above |= _gives(source)
