@@ -7,7 +7,7 @@ SEEDS ?= 3
 SEED ?= 0
 FROM ?= runs/demo_$(SEED)
 
-.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme docs assignments assignments-check clean
+.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme docs assignments assignments-check test-browser test-all mutants clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score; everything goes to runs/demo_SEED
 	$(RUN) -m idc_nb.demo --seed $(SEED)
@@ -65,6 +65,14 @@ assignments: $(INSTALLED)  ## copies of the lessons for students, nbgrader and t
 
 assignments-check: $(INSTALLED)  ## run the copies: solutions pass, students' copies stop at the exercises alone (minutes)
 	OMP_NUM_THREADS=1 $(RUN) tests/assignments.py --check
+
+test-browser: .venv/extra-browser  ## every lesson in JupyterLab and Chromium, and a student's first steps (minutes; CHROMIUM=path)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/browser/lab.py
+
+test-all: test docs assignments-check test-browser  ## all that can fail
+
+mutants: .venv/extra-mutants  ## change the library in many places and ask the lessons whether they notice (M="fda mvcl"; about ten minutes a module)
+	OMP_NUM_THREADS=1 $(RUN) tests/mutants.py $(M)
 
 readme: $(INSTALLED)  ## README.md from index.ipynb
 	$(RUN) tests/readme.py

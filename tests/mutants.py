@@ -86,7 +86,9 @@ def prepare(name) -> Path:  # a folder in which mutmut runs
     stem = next(s for s in BOOK if module(s) == name)
     folder = WORK / name
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(ROOT / 'idc_nb', folder / 'idc_nb', ignore=shutil.ignore_patterns('__pycache__'))
+    shutil.copytree(
+        ROOT / 'idc_nb', folder / 'idc_nb', ignore=shutil.ignore_patterns('__pycache__')
+    )
     (folder / 'tests').mkdir()
     script = lesson_script(stem)
     test = TEST.format(module=name, cells=script, imports=imports(script))
