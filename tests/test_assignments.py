@@ -10,6 +10,8 @@ from assignments import EXERCISE, LESSONS, copy_lesson, exercise_names, source_o
 from book import NBS
 from idc_nb.lab.checks import solution
 
+DOCS = NBS.parent / 'docs'
+WEEK = re.compile(r'\| [1-6] \|')
 WITH_EXERCISES = [stem for stem in LESSONS if exercise_names(stem)]
 
 
@@ -95,3 +97,17 @@ def test_nothing_of_the_library_is_missing():
 @pytest.mark.parametrize('stem', ['01_pairs', '02_vocab'])
 def test_copies_run(stem):
     assert assignments.faults(stem) == []
+
+
+def test_the_guide_counts_minutes_right():
+    rows = [
+        r for r in (DOCS / 'guide.md').read_text(encoding='utf-8').splitlines() if WEEK.match(r)
+    ]
+    assert len(rows) == 6
+    for row in rows:
+        stems = re.findall(r'\(nbs/(.*?)\.ipynb', row)
+        texts = [source_of(c) for stem in stems for c in assignments.lesson_cells(stem)]
+        tasks = [EXERCISE.search(text) for text in texts]
+        assert f' {sum(int(task[3]) for task in tasks if task)} |' in row, row
+        asked = {name for stem in stems for name in exercise_names(stem)}
+        assert set(re.findall(r'`(\w+)`', row)) <= asked
