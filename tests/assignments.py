@@ -24,7 +24,9 @@ LESSONS = [*PART_I, 'lab/37_swap']
 EXERCISE = re.compile(r'^\*\*Exercise (\d+) \((predict|write|think), (\d+) minutes\)\.', re.M)
 FOLDED = re.compile(r'<details>\s*<summary>(.*?)</summary>(.*?)</details>', re.S)
 NOTE = re.compile(r'^#\|[ \t]*(\w+)[ \t]*(.*)\n?', re.M)
-ATTEMPT = re.compile(r'^(?:(\w+) = )?attempt\((\w+), (\w+)\)', re.M)
+ATTEMPT = re.compile(
+    r'^(?:(\w+) = )?(?:attempt|either)\((\w+), (\w+)(?:, (\w+))?\)', re.M
+)  # either: ours, as long as it is not solved
 LINK = re.compile(r'\]\((?!https?:)([^)#\s]+)')
 VERSIONS = 'student', 'solutions', 'nbgrader'
 CONFIG = '''c = get_config()
@@ -154,10 +156,11 @@ def exercise_copy(text, name, version, above) -> dict:
 
 
 def check_copy(text, name, minutes, version) -> dict:
-    variable, check, student = ATTEMPT.search(text).groups()
+    variable, check, student, ours = ATTEMPT.search(text).groups()
     text = ATTEMPT.sub(f'{check}({student})', text)
     if variable:  # what follows wants to know
-        text = f'{variable} = False\n{text}\n{variable} = True'
+        before, after = (ours, student) if ours else (False, True)
+        text = f'{variable} = {before}\n{text}\n{variable} = {after}'
     if version != 'nbgrader':
         return code(text)
     again = [f'from idc_nb.lab.checks import {check} as original', f'original({student})']
