@@ -6,8 +6,10 @@ INSTALLED := .venv/installed
 SEEDS ?= 3
 SEED ?= 0
 FROM ?= runs/demo_$(SEED)
+MODEL ?= mini_clevr
+RIVAL ?= DUDA
 
-.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme docs assignments assignments-check test-browser test-all mutants clean
+.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme docs assignments assignments-check test-browser test-all mutants alignment cases rivals clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score; everything goes to runs/demo_SEED
 	$(RUN) -m idc_nb.demo --seed $(SEED)
@@ -39,6 +41,12 @@ bench-long: $(INSTALLED)  ## twenty SIGKILLs, memory of a large epoch (20 GB spa
 real: $(INSTALLED)  ## what the shipped model says of 30 real scenes in ../shared -> results/real_triplets.json (seconds)
 	OMP_NUM_THREADS=1 $(RUN) tests/bench/real_triplets.py
 
+alignment: $(INSTALLED)  ## where the words of MODEL look, on 300 test pairs of the demo -> results/alignment.json (a minute)
+	OMP_NUM_THREADS=1 $(RUN) -m idc_nb.alignment --model $(MODEL)
+
+cases: $(INSTALLED)  ## best, median and worst sentences of MODEL, beside those of RIVAL, and what its errors are -> results/cases.json (a minute)
+	OMP_NUM_THREADS=1 $(RUN) -m idc_nb.lab.cases --model $(MODEL) --rival $(RIVAL)
+
 checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package -> results/checkpoint.json (hours, resumable)
 	$(RUN) -m idc_nb.demo --checkpoint
 
@@ -53,6 +61,9 @@ expansion-curve: $(INSTALLED)  ## with and without expansion at fewer and more d
 
 checkpoint-birds: $(INSTALLED)  ## train and pack the checkpoint for birds (ten minutes, resumable)
 	$(RUN) -m idc_nb.expansion --checkpoint
+
+rivals: $(INSTALLED)  ## the systems of the paper's tables and ours, at three jitters, SEEDS seeds each -> results/rivals.json (many hours, resumable)
+	$(RUN) -m idc_nb.lab.rival_runs --seeds $(SEEDS)
 
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab index.ipynb

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from .captioner import SHIPPED, load_captioner, save_captioner
 from .lab.files import project_data, read_json, write_json
+from .lab.loop import all_cores
 from .lab.recipe import CHECKPOINT, DEMO, Recipe, prepare, train_recipe
 from .lab.runs import caption_triplets, commit, gallery, machine
 from .lab.runs import record, records, scenes_of
@@ -71,7 +72,8 @@ def run_demo(
     "The main job. Writes demo.json and gallery.png beside the logs of the run."
     folder = Path(folder or run_folder(recipe, seed))
     root, store, seconds = prepare(recipe)
-    trained, spent = train_recipe(recipe, root, store, seed, folder)
+    cores = all_cores(recipe.finetune.batch)
+    trained, spent = train_recipe(recipe, root, store, seed, folder, **cores)
     start = time.time()
     test, scenes = read_clevr_change(root, 'test'), read_json(root / 'scenes.json')
     models = dict(trained=trained, shipped=load_captioner(SHIPPED))
@@ -125,7 +127,9 @@ def make_checkpoint(
 ):
     "Train with the large recipe, pack the captioner, and write results/checkpoint.json."
     root, store, _ = prepare(recipe)
-    captioner, seconds = train_recipe(recipe, root, store, seed, run_folder(recipe, seed))
+    cores = all_cores(recipe.finetune.batch)
+    folder = run_folder(recipe, seed)
+    captioner, seconds = train_recipe(recipe, root, store, seed, folder, **cores)
     test, scenes = read_clevr_change(root, 'test'), read_json(root / 'scenes.json')
     scores, _ = score_models(dict(shipped=captioner), test, store, scenes)
     captioner.about |= dict(seconds=seconds, machine=machine(), scores=scores['shipped'])

@@ -33,8 +33,8 @@ class DifferenceModel(nn.Module):
             pair_mask = other_image_mask
         mask = pair_mask(c.cells) if pair_mask else None  # None: all cells look at all
         self.register_buffer('pair_mask', mask, persistent=False)
-        if c.matcher and c.pair_layers:
-            born_matching(self.pair_encoder.layers[0].attention)
+        for layer in self.pair_encoder.layers if c.matcher else ():
+            born_matching(layer.attention)
 
     def perceive(self, img1: Tensor, img2: 'Tensor|None' = None) -> Tensor:
         "Each image read alone: (B,N,C) twice -> (B,2(N+1),d). One image: (B,N+2,d), then [IMG2]."

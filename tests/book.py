@@ -45,6 +45,11 @@ TOOLS = {
     'lab/32_recipe': '17_captioner',
     'lab/36_checks': '17_captioner',
     'lab/50_help': '',
+    'lab/42_spoken': '13_decode',
+    'lab/43_spotlight': '03_grid',
+    'lab/38_rival_parts': '06_training',
+    'lab/40_clevr_rivals': '06_training',
+    'lab/41_bird_rivals': '06_training',
 }
 
 
@@ -121,6 +126,9 @@ METADATA = dict(
 )
 
 
+WIDGET = 'application/vnd.jupyter.widget-view+json'
+
+
 def without_bars(text) -> str:  # a bar goes back to the start of its line and writes it again
     return re.sub(r'\r[^\r\n]*(?=\r|\Z)', '', text).replace('\r', '')
 
@@ -136,11 +144,18 @@ def drop_bars(cell):  # from the kept output; a picture or a number in it stays
         cell['outputs'] = kept
 
 
+def drop_widgets(cell):  # a widget needs Python; what stays of it is its picture
+    for output in cell.get('outputs', []):
+        if WIDGET in output.get('data', {}):
+            output['data'] = {k: v for k, v in output['data'].items() if k == 'image/png'}
+
+
 def finish(path, last=None):  # `last`: source of the last cell
     notebook = json.loads(path.read_text(encoding='utf-8'))
     notebook['metadata'] = METADATA
     for cell in notebook['cells']:
         drop_bars(cell)
+        drop_widgets(cell)
     if last:
         kept = [c for c in notebook['cells'] if not is_links(c)]
         cell = dict(cell_type='markdown', id='links', metadata={}, source=[last])

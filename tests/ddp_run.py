@@ -6,8 +6,8 @@ Lightning starts again for each further process: python ddp_run.py OUT WORLD
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
-from unittest import mock
 import torch
 import torch.nn.functional as F
 from torch import distributed
@@ -16,8 +16,9 @@ from idc_nb.decode import caption_share, merge_shares
 from idc_nb.finetune import Validate
 from idc_nb.gpu import from_others
 from idc_nb.metrics import caption_score
-from idc_nb.mlm import IGNORE
+from idc_nb.mlm import IGNORE, mlm_loss
 from idc_nb.model import DifferenceModel
+from idc_nb.mvcl import mvcl_loss
 from idc_nb.negatives import NEGATIVE_KINDS, Negative
 from idc_nb.pretrain import Pretraining, TaskBatches
 from idc_nb.training import TrainConfig, fit
@@ -98,13 +99,13 @@ def train_one_task(out, world, data, task):
     triplets, store, vocab = data
     torch.manual_seed(0)
     c = TrainConfig(2, 6, 2e-3, warmup=3)
-    stage = Pretraining(DifferenceModel(config(vocab)), c, resting=('mlm',), gather=from_others)
+    losses = dict(
+        mlm=partial(mlm_loss, cover=mask_by_word), mvcl=partial(mvcl_loss, choose=choose_seven)
+    )
+    options = dict(resting=('mlm',), gather=from_others, losses=losses)
+    stage = Pretraining(DifferenceModel(config(vocab)), c, **options)
     batches = TaskBatches(triplets, store, vocab, 6, 2, tasks={task: 1})
-    with (
-        mock.patch('idc_nb.mlm.mask_words', mask_by_word),
-        mock.patch('idc_nb.mvcl.choose_cells', choose_seven),
-    ):
-        run_training(out, world, task, stage, batches)
+    run_training(out, world, task, stage, batches)
 
 
 def train_mix(out, world, data):

@@ -16,12 +16,13 @@ __all__ = ['SOLUTIONS', 'lesson_setup', 'Wrong', 'says', 'run', 'shaped', 'close
            'check_contrast_loss', 'same_label', 'check_same_label', 'partner', 'check_partner', 'check_from_grids',
            'check_write_whole']
 
-# %% ../../nbs/lab/36_checks.ipynb #cf5ace61
+# %% ../../nbs/lab/36_checks.ipynb #b272712d
 import inspect
 import json
 import math
 import re
 import tempfile
+import traceback
 from collections import Counter
 from functools import wraps
 from pathlib import Path
@@ -56,7 +57,7 @@ def lesson_setup(
     inputs.whiten(m.embed, store.sample_cells())
     return triplets, store, words, m
 
-# %% ../../nbs/lab/36_checks.ipynb #bfee285c
+# %% ../../nbs/lab/36_checks.ipynb #035ddb42
 class Wrong(AssertionError):
     "What is wrong with a function, in a sentence."
 
@@ -96,7 +97,10 @@ def run(
     except (NotImplementedError, Wrong):
         raise
     except Exception as e:
-        raise Wrong(f'your function stopped with {type(e).__name__}: {e} {hint}'.rstrip()) from None
+        lines = [frame.line for frame in traceback.extract_tb(e.__traceback__)[1:2]]
+        where = f' in "{lines[0]}"' if lines and lines[0] else ''
+        stop = f'your function stopped with {type(e).__name__}{where}: {e} {hint}'
+        raise Wrong(stop.rstrip()) from None
     says(nothing or found is not None, 'your function returns nothing: is a `return` missing?')
     for a, before in zip(arguments, kept):
         if isinstance(a, (Tensor, list, dict)):
@@ -732,13 +736,13 @@ def check_swap_value(f):
         says(found['name'] == right['name'], f'expected the name {right["name"]!r}')
         says(found['end'] == right['end'], f'expected the end {right["end"]!r}')
 
-# %% ../../nbs/lab/36_checks.ipynb #3826f569
+# %% ../../nbs/lab/36_checks.ipynb #d33d8c00
 @checks(fda.ranking_loss)
 def check_ranking_loss(f):
     "f(sims, temperature) -> loss, share first, as `fda.ranking_loss`."
     for B, n in ((4, 6), (3, 2)):
         sims = torch.rand(B, 1 + n, generator=_seeded(n)) * 2 - 1
-        sims[0, 0] = 1.5
+        sims[0, 0], sims[1, 0], sims[1, 1], sims[1, 2:] = 1.5, 0.5, 0.6, -0.5
         found = run(f, sims, 0.3)
         says(isinstance(found, tuple) and len(found) == 2, 'expected two results: loss and share')
         loss, share = found
@@ -986,7 +990,7 @@ def check_pick_other(f):
         says(t == 1 or found[1] != again, early)
         says(found.equal(pick_other(scores, ids)), 'expected the likeliest of the other words')
 
-# %% ../../nbs/lab/36_checks.ipynb #2bfd10a0
+# %% ../../nbs/lab/36_checks.ipynb #a0ee18f3
 def clipped_precision(candidate, reference, n):  # share of the candidate's n-grams that count
     words, theirs = candidate.split(), reference.split()
     ours = Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
@@ -1041,6 +1045,11 @@ def check_rouge_l(f):
     differs(found, rouge_l(long, short), 'precision and recall are exchanged: recall counts more')
     differs(found, 2 * 5 / 8 / (1 + 5 / 8), 'P and R count the same: beta is 1.2')
     same(found, right, f'expected {right:.4f} for {short!r} against {long!r}')
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        two = [' '.join(rng.choice([*'abcd'], rng.integers(2, 8))) for _ in range(2)]
+        wanted = rouge_l(*two)
+        same(run(f, *two), wanted, f'expected {wanted:.4f} for {two[0]!r} against {two[1]!r}')
 
 
 def tf_idf(sentence, references):  # {id: sentences of a pair} -> {word: weight}
@@ -1068,11 +1077,11 @@ def check_tf_idf(f):
     new = run(f, 'purple', refs, hint='(a word that no reference has)')
     same(new['purple'], math.log(3), 'a word that no reference has: take max(1, 0) pairs')
 
-# %% ../../nbs/lab/36_checks.ipynb #e133abc3
+# %% ../../nbs/lab/36_checks.ipynb #e480b2ec
 @checks(gic.perceive_singly)
 def check_perceive_singly(f):
     "f(model, images) -> (B,N+2,d), as `gic.perceive_singly`."
-    for B, N, seed in ((4, 5, 0), (2, 3, 1)):
+    for B, N, seed in ((6, 5, 0), (2, 3, 1)):
         m = _small_model(N, seed)
         images = torch.randn(B, N, 11, generator=_seeded(seed))
         found, right = run(f, m, images), gic.perceive_singly(m, images)
@@ -1156,14 +1165,14 @@ def check_partner(f):
         for some in (drawn[3:8], drawn[[0, 1, 2, 8, 9, 10]]):  # of its class, of others
             says(some.max() < 2 * some.min(), even)
 
-# %% ../../nbs/lab/36_checks.ipynb #082864c6
+# %% ../../nbs/lab/36_checks.ipynb #6f68f2fc
 @checks(captioner.Captioner.from_grids)
 def check_from_grids(f):
     "f(captioner, img1, img2) -> list of (sentence, probability), as `Captioner.from_grids`."
     m, v = _small_model(seed=2), vocab.Vocab('the cube ball is gone here now'.split())
     img1, img2 = (torch.randn(12, 5, 11, generator=_seeded(s)) for s in (0, 1))
-    for max_len in (40, 5):
-        c = captioner.Captioner(m, v, 'made', dict(max_len=max_len))
+    for about in ({}, dict(max_len=5)):
+        c = captioner.Captioner(m, v, 'made', about)
         found, right = run(f, c, img1, img2), c.from_grids(img1, img2)
         says(isinstance(found, list) and len(found) == 12, 'expected a list with an entry a pair')
         says(

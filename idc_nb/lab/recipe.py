@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import torch
 from ..captioner import Captioner
-from ..finetune import Finetuning
-from ..gic import ImageCaptioning, PhotoBatches, described_pictures
+from ..gic import CaptioningBoth, ImageCaptioning, MixedBatches, PhotoBatches
+from ..gic import described_pictures
 from ..inputs import whiten
 from .files import json_form, project_data, read_json
 from .presets import preset
@@ -47,7 +47,8 @@ class Recipe:
     judge_weight: float  # weight of the judge's loss beside the words'; 0: no judging
     tasks: dict  # pre-training task -> weight; {}: no pre-training
     temperature: float = TINY.fda_temperature  # of MVCL and FDA
-    resting: tuple = tuple(TASKS)  # tasks during which the image difference encoder rests
+    resting: tuple = ()  # tasks during which the image difference encoder rests
+    gic_share: float = 0.0  # of the other steps of fine-tuning, those that read single pictures
     pictures: tuple = ('before', 'after', 'distractor')  # pictures made of each scene
     jitter: float = 1.0  # movement of camera and light; 1: as in the real data
 
@@ -56,21 +57,24 @@ DEMO = Recipe(
     name='demo',
     n_scenes=4000,
     data_seed=0,
-    model=dict(heads=2),
-    gic=TINY.gic,
+    model=dict(noise=0.15),
+    gic=replace(TINY.gic, warmup=150),
     pretrain=replace(TINY.pretrain, steps=150),
-    finetune=replace(TINY.finetune, steps=3000, warmup=600),
+    finetune=replace(TINY.finetune, steps=3000, warmup=900),
     judge_steps=400,
-    judge_weight=0.5,
-    tasks=TINY.tasks,
+    judge_weight=0.25,
+    tasks=dict(mlm=1, mvcl=1, fda=1),
 )
 CHECKPOINT = replace(
     DEMO,
     name='checkpoint',
-    n_scenes=16000,
-    gic=replace(TINY.gic, steps=8000),
-    finetune=replace(TINY.finetune, steps=24_000, lr=1.5e-3),
-    judge_steps=700,
+    n_scenes=12_000,
+    model=dict(noise=0.15, pair_layers=2),
+    gic=replace(DEMO.gic, steps=4300, batch=48),
+    finetune=replace(TINY.finetune, steps=19_300, batch=48, warmup=2000),
+    judge_steps=1000,
+    tasks={},
+    gic_share=0.15,
     pictures=tuple(FOLDERS),
 )
 
@@ -140,18 +144,23 @@ def plan(
     seed: int,
 ):  # yields name, stage and batches
     "The stages of a recipe, in their order."
+    photos = described_pictures(root, 'train') if recipe.gic or recipe.gic_share else []
     if recipe.gic:
         c = replace(recipe.gic, seed=seed)
-        some = described_pictures(root, 'train'), store, vocab, c.batch, c.steps
+        some = photos, store, vocab, c.batch, c.steps
         yield 'gic', ImageCaptioning(model, c), PhotoBatches(*some, seed=seed, max_len=48)
     if recipe.tasks:
         c, t = replace(recipe.pretrain, seed=seed), recipe.temperature
         stage = Pretraining(model, c, recipe.resting, t1=t, t2=t)
         yield 'pretrain', stage, pretraining_batches(recipe, root, store, vocab, c)
     c = replace(recipe.finetune, seed=seed)
-    stage = Finetuning(model, c, judge_weight=recipe.judge_weight, judge_steps=recipe.judge_steps)
-    some = pairs, store, vocab, c.batch, c.steps, seed, c.captions
-    yield 'finetune', stage, PairBatches(*some, mirrored=c.mirrored)
+    judging = dict(judge_weight=recipe.judge_weight, judge_steps=recipe.judge_steps)
+    some = store, vocab, c.batch, c.steps, seed
+    batches = PairBatches(pairs, *some, c.captions, mirrored=c.mirrored)
+    if recipe.gic_share:
+        alone = PhotoBatches(photos, *some, max_len=48)
+        batches = MixedBatches(batches, alone, recipe.gic_share, first=recipe.judge_steps)
+    yield 'finetune', CaptioningBoth(model, c, **judging), batches
 
 
 def train_recipe(
@@ -160,6 +169,7 @@ def train_recipe(
     store: FeatureStore,
     seed: int,  # of initialisation and training
     folder,  # for logs and checkpoints
+    **trainer,  # further arguments of `fit`, such as those of `all_cores`
 ) -> tuple:  # Captioner, seconds of the stages
     "Train all stages. A run that was stopped goes on."
     folder, seconds, pairs = Path(folder), {}, training_pairs(root)
@@ -168,6 +178,6 @@ def train_recipe(
     for name, stage, batches in plan(recipe, model, root, pairs, store, vocab, seed):
         print(f'{name}: {batches.steps:,} steps of {batches.batch}', flush=True)
         with clock(folder / name / 'seconds.json', seconds, name):
-            fit(stage, batches, folder / name)
+            fit(stage, batches, folder / name, **trainer)
     about = dict(recipe=json_form(asdict(recipe)), seed=seed, date=str(datetime.date.today()))
     return Captioner(model, vocab, store.backbone, about), seconds

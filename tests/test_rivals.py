@@ -1,0 +1,106 @@
+"""Every system learns 32 pairs by heart, and trains without asking the processor for a number."""
+
+import json
+from pathlib import Path
+import pytest
+import torch
+from idc_nb.lab.rival_runs import BIRD_ROWS, memorised, memorised_birds, new_rival
+from idc_nb.lab.store import lesson_store
+from idc_nb.rivals import BIRD_RIVALS, PUBLISHED, PUBLISHED_BIRDS, RIVALS, paired_gain, rival_frame
+from idc_nb.vocab import BOS, EOS, PAD, Vocab
+
+WORDS = Vocab('abcdefgh')
+
+
+def batch(device='cpu', B=4, K=3, T=7, C=460):
+    torch.manual_seed(0)
+    grids = [torch.randn(B, 49, C).to(device) for _ in '12']
+    ids = torch.randint(6, len(WORDS), (B * K, T))
+    ids[:, 0], ids[:, -2], ids[:, -1] = BOS, EOS, PAD
+    return *grids, ids.to(device), torch.tensor([1, 0] * (B // 2), device=device)
+
+
+@pytest.mark.parametrize('name', RIVALS)
+def test_learns_by_heart(name):
+    torch.set_num_threads(1)
+    assert memorised(name) >= 0.95
+
+
+@pytest.mark.parametrize('name', RIVALS)
+def test_loss_needs_no_number_on_the_way(name):
+    "A meta tensor has no numbers and no processor beside it: a step could be recorded on a GPU."
+    model = RIVALS[name](460, len(WORDS)).to('meta')
+    loss, figures = model.loss(*batch('meta'))
+    assert loss.shape == () and set(figures) == {'words', 'right'}
+    loss.backward()
+
+
+@pytest.mark.parametrize('name', RIVALS)
+def test_shapes_gradients_and_seed(name):
+    model = new_rival(name, lesson_store(), WORDS, seed=3)
+    again = new_rival(name, lesson_store(), WORDS, seed=3)
+    some = batch()
+    losses = []
+    for m in (model, again):
+        torch.manual_seed(1)
+        losses.append(m.loss(*some)[0])
+    assert losses[0] == losses[1]
+    losses[0].backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    ids, maps, _ = model.eval().speak(*some[:2], max_len=6)
+    assert maps.shape == (4, 2, 49) and ids.shape[0] == 4 and ids.shape[1] <= 6
+
+
+@pytest.mark.parametrize('name', RIVALS)
+def test_a_pair_is_read_alone(name):
+    model = new_rival(name, lesson_store(), WORDS).eval()
+    img1, img2, _, _ = batch()
+    ids, maps, _ = model.speak(img1, img2, 6)
+    _, alone, _ = model.speak(img1[:1], img2[:1], 6)
+    assert torch.allclose(maps[:1], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', BIRD_RIVALS)
+def test_birds_learn_by_heart(name):
+    torch.set_num_threads(1)
+    assert memorised_birds(name) >= 0.95
+
+
+@pytest.mark.parametrize('name', BIRD_RIVALS)
+def test_bird_loss_needs_no_number_on_the_way(name):
+    model = BIRD_RIVALS[name](460, len(WORDS)).to('meta')
+    loss, _ = model.loss(*batch('meta'))
+    loss.backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_frame_of_runs():
+    scores = dict(change=dict(truth=30.0), all=dict(judge_accuracy=80.0))
+    run = dict(seed=1, jitter=0.25, seconds=9, parameters=5, verified=True, scores=scores)
+    line = rival_frame(dict(systems=dict(DUDA=[run]))).iloc[0]
+    assert (line.system, line.truth, line.judging, line.jitter) == ('DUDA', 30, 80, 0.25)
+    assert len(rival_frame({})) == 0
+
+
+def test_published_rows_have_a_system_or_say_why():
+    built = {*RIVALS, 'ours', 'VAM+'}  # VAM+ is not rebuilt
+    assert set(PUBLISHED) <= built
+    assert set(PUBLISHED_BIRDS) <= {*BIRD_ROWS, 'ours', 'ours(+extra)'}
+
+
+def test_a_gain_has_an_interval_around_it():
+    gain, low, high = paired_gain(['1100', '1000'], ['1000'])
+    assert low <= gain <= high and gain == 12.5
+
+
+RESULTS = Path(__file__).parents[1] / 'results' / 'rivals.json'
+
+
+@pytest.mark.skipif(not RESULTS.exists(), reason='no runs are recorded')
+def test_recorded_runs_are_of_systems_without_a_known_bug():
+    out = json.loads(RESULTS.read_text())
+    runs = rival_frame(out)
+    assert runs.verified.all()
+    assert runs[runs.system.isin(RIVALS)].groupby(['system', 'jitter']).seed.nunique().ge(3).all()
+    still = runs[runs.jitter == 0].groupby('system').truth.mean()
+    assert (still > 0).all()  # a speaker who always says 'there is no change' has 0
