@@ -20,6 +20,7 @@ EVERYDAY = {
     'get_captioner': 'captioner',
     'MODELS': 'captioner',
     'score': 'metrics',
+    'play': 'lab.playground',
     'lesson_setup': 'lab.checks',
 }
 __all__ = list(EVERYDAY)

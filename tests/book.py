@@ -44,7 +44,7 @@ TOOLS = {
     'lab/30_image_lists': '',
     'lab/32_recipe': '17_captioner',
     'lab/36_checks': '17_captioner',
-    'lab/50_help': '',
+    'lab/46_help': '',
     'lab/42_spoken': '13_decode',
     'lab/43_spotlight': '03_grid',
     'lab/38_rival_parts': '06_training',

@@ -18,7 +18,7 @@ from book import BOOK, ROOT, cells, module
 
 MODULES = 'inputs model mlm mvcl negatives fda finetune decode gic fgvc'.split()
 WORK = ROOT / 'build/mutants'
-KNOWN = ROOT / 'tests/survivors.json'  # {mutant's change: reason}
+KNOWN = ROOT / 'tests/survivors.json'  # {module: {changed line: reason}}
 CONFIG = '''[tool.mutmut]
 source_paths = ["idc_nb"]
 only_mutate = ["{files}"]
@@ -100,6 +100,40 @@ def prepare(name) -> Path:  # a folder in which mutmut runs
     return folder
 
 
+def survivors(folder) -> list:  # (name, the changed line) of each mutant that no test noticed
+    mutmut = Path(sys.executable).with_name('mutmut')
+    if not mutmut.exists():
+        sys.exit("mutmut is missing: pip install -e '.[mutants]'")
+    subprocess.run([mutmut, 'run', '--max-children', '1'], cwd=folder, check=True)
+    found = []
+    for line in ask(mutmut, folder, 'results', '--all', 'true').splitlines():
+        name, _, verdict = line.strip().partition(': ')
+        if verdict == 'survived':
+            diff = ask(mutmut, folder, 'show', name).splitlines()
+            found.append((name, next(d for d in diff[3:] if d.startswith('+'))[1:].strip()))
+    return found
+
+
+def ask(mutmut, folder, *arguments) -> str:
+    command = [mutmut, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 if __name__ == '__main__':
-    for name in sys.argv[1:]:
-        print(prepare(name))
+    parser = argparse.ArgumentParser(description=__doc__.partition('?')[0])
+    parser.add_argument('modules', nargs='*', default=MODULES, help='of idc_nb')
+    known, failed = json.loads(KNOWN.read_text(encoding='utf-8')), []
+    for name in parser.parse_args().modules:
+        folder = prepare(name)
+        new = [(k, line) for k, line in survivors(folder) if line not in known.get(name, {})]
+        mutmut = Path(sys.executable).with_name('mutmut')
+        equal = len(known.get(name, {}))
+        total = len(ask(mutmut, folder, 'results', '--all', 'true').strip().splitlines())
+        share = 1 - len(new) / max(total - equal, 1)
+        print(f'{name}: {total} mutants, {equal} known as harmless, {share:.1%} of the rest caught')
+        for k, line in new:
+            print(f'    {k}\n        {line}')
+        if share < 0.95:
+            failed.append(name)
+    sys.exit(f'less than 95 % caught: {", ".join(failed)}' if failed else 0)
