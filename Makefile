@@ -9,7 +9,7 @@ FROM ?= runs/demo_$(SEED)
 MODEL ?= mini_clevr
 RIVAL ?= DUDA
 
-.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme docs assignments assignments-check test-browser test-all mutants alignment cases rivals clean
+.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme docs assignments assignments-check test-browser test-all mutants depth alignment cases rivals clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score; everything goes to runs/demo_SEED
 	$(RUN) -m idc_nb.demo --seed $(SEED)
@@ -40,6 +40,9 @@ bench-long: $(INSTALLED)  ## twenty SIGKILLs, memory of a large epoch (20 GB spa
 
 real: $(INSTALLED)  ## what the shipped model says of 30 real scenes in ../shared -> results/real_triplets.json (seconds)
 	OMP_NUM_THREADS=1 $(RUN) tests/bench/real_triplets.py
+
+depth: $(INSTALLED)  ## which real pictures the shipped model knows as foreign, and how honest its probability is -> results/depth.json (a minute)
+	OMP_NUM_THREADS=1 $(RUN) tests/bench/depth.py
 
 alignment: $(INSTALLED)  ## where the words of MODEL look, on 300 test pairs of the demo -> results/alignment.json (a minute)
 	OMP_NUM_THREADS=1 $(RUN) -m idc_nb.alignment --model $(MODEL)

@@ -47,7 +47,7 @@ def as_text(line) -> str:  # what Sphinx would read as markup is written with ba
     return ''.join(pieces)
 
 
-def mark_up(doc: list) -> list:  # lines of a docstring with the sections of lab/46_help
+def mark_up(doc: list) -> list:  # lines of a docstring with the sections of lab/50_help
     field, lines = '', []
     for line in doc:
         if line in FIELDS:

@@ -19,6 +19,7 @@ EVERYDAY = {
     'captions': 'captioner',
     'get_captioner': 'captioner',
     'MODELS': 'captioner',
+    'FarFromTraining': 'captioner',
     'score': 'metrics',
     'play': 'lab.playground',
     'lesson_setup': 'lab.checks',

@@ -21,6 +21,8 @@ from .grid import get_backbone, to_pixels
 from .inputs import ModelConfig
 from .model import DifferenceModel
 from .vocab import SPECIALS, Vocab, load_vocab
+from .lab.calibration import soften
+from .lab.familiar import Familiar, FarFromTraining, picture_name, take_familiar
 from .lab.files import write_whole
 from .lab.weights import check_tensors, read_tensors
 
@@ -33,6 +35,7 @@ class Captioner:
     vocab: Vocab
     backbone: str  # a name for `get_backbone`
     about: dict  # where it comes from: data, steps, seed, scores; `max_len` and `judge` if needed
+    familiar: 'Familiar|None' = None  # what its training pictures were like
 
     def from_grids(
         self,
@@ -44,6 +47,7 @@ class Captioner:
         max_len = self.about.get('max_len', 40)
         grids = img1.float(), img2.float()
         ids, *_, change = decode(self.model.eval(), *grids, max_len=max_len)  # (B,T), .., (B,)
+        change = soften(change, self.about.get('temperature', 1))  # (B,)
         return [(self.vocab.decode(row), float(p)) for row, p in zip(ids, change)]
 
     @torch.inference_mode()
@@ -52,8 +56,9 @@ class Captioner:
         img1,  # list of B first images: paths, PIL images or uint8 arrays
         img2,  # list of B second images
         decode=greedy,  # as for `from_grids`
+        names=None,  # of the 2B images, for a warning; None: 'an image'
     ) -> list:  # of (sentence, probability of a semantic change), B of them
-        "Caption pairs of images. An image that cannot be read is a ValueError that names it."
+        "Caption pairs of images. ValueError: an image cannot be read. Warns: `FarFromTraining`."
         net = get_backbone(self.backbone)
         wanted = self.model.config.channels
         if net.channels != wanted:
@@ -63,6 +68,8 @@ class Captioner:
         for images in (img1, img2):
             pixels = np.stack([to_pixels(image) for image in images])  # (B,224,224,3)
             grids.append(net(torch.from_numpy(pixels)))  # (B,N,C)
+        if self.familiar:
+            self.familiar.warn(torch.cat(grids), names)
         return self.from_grids(*grids, decode)
 
 # %% ../nbs/17_captioner.ipynb #7ba71fc9
@@ -78,6 +85,8 @@ def save_captioner(
         about=c.about,
     )
     weights = {name: w.contiguous() for name, w in c.model.state_dict().items()}
+    if c.familiar:
+        weights |= c.familiar.tensors()
     write_whole(path, lambda part: save_file(weights, part, {'idc_nb': json.dumps(text)}))
 
 
@@ -96,9 +105,10 @@ def load_captioner(
         )
     text = json.loads(text)
     model = DifferenceModel(ModelConfig(**text['config']))
+    familiar = take_familiar(weights)
     check_tensors(path, model.state_dict(), weights)
     model.load_state_dict(weights)
-    return Captioner(model.eval(), Vocab(text['words']), text['backbone'], text['about'])
+    return Captioner(model.eval(), Vocab(text['words']), text['backbone'], text['about'], familiar)
 
 # %% ../nbs/17_captioner.ipynb #78b06fef
 def _released_captioner(path, vocabulary, backbone):
@@ -153,7 +163,7 @@ def captions(
     batch: int = 32,  # pairs at a time
     decode=greedy,  # as for `Captioner.from_grids`
 ) -> list:  # of sentences, or of (sentence, probability)
-    """What differs in each pair. A ValueError names an image that cannot be read.
+    """What differs in each pair. ValueError: an image cannot be read. Warns: `FarFromTraining`.
 
     >>> idc_nb.captions([('a1.png', 'a2.png'), ('b1.png', 'b2.png')])
     ['the tiny red rubber cube is missing', 'there is no change']
@@ -169,9 +179,10 @@ def captions(
         )
     said = []
     for start in range(0, len(pairs), batch):
-        numbered = enumerate(pairs[start : start + batch], start)
+        numbered = list(enumerate(pairs[start : start + batch], start))
         pixels = [[_pixels(image, k) for image in pair] for k, pair in numbered]
-        said += captioner.from_images(*zip(*pixels), decode)
+        names = [picture_name(pair[side], k) for side in (0, 1) for k, pair in numbered]
+        said += captioner.from_images(*zip(*pixels), decode, names)
     return said if with_change else [sentence for sentence, _ in said]
 
 

@@ -15,6 +15,7 @@ import torch
 from .captioner import SHIPPED, load_captioner, save_captioner
 from .lab.files import project_data, read_json, write_json
 from .lab.loop import all_cores
+from .lab.on_device import train_on_device
 from .lab.recipe import CHECKPOINT, DEMO, Recipe, prepare, train_recipe
 from .lab.runs import caption_triplets, commit, gallery, machine
 from .lab.runs import record, records, scenes_of
@@ -124,12 +125,14 @@ def make_checkpoint(
     recipe: Recipe = CHECKPOINT,
     seed: int = 0,
     path=None,  # file to write; None: the checkpoint that comes with the package
+    device: str = '',  # 'cuda': all data there, each step a CUDA graph (lab/46_on_device)
 ):
     "Train with the large recipe, pack the captioner, and write results/checkpoint.json."
     root, store, _ = prepare(recipe)
-    cores = all_cores(recipe.finetune.batch)
-    folder = run_folder(recipe, seed)
-    captioner, seconds = train_recipe(recipe, root, store, seed, folder, **cores)
+    train, options = train_recipe, all_cores(recipe.finetune.batch)
+    if device:
+        train, options = train_on_device, dict(device=device)
+    captioner, seconds = train(recipe, root, store, seed, run_folder(recipe, seed), **options)
     test, scenes = read_clevr_change(root, 'test'), read_json(root / 'scenes.json')
     scores, _ = score_models(dict(shipped=captioner), test, store, scenes)
     captioner.about |= dict(seconds=seconds, machine=machine(), scores=scores['shipped'])
@@ -155,12 +158,13 @@ def main(argv=None):
     add('--seed', type=int, default=0, help='seed of initialisation and training')
     add('--record', metavar='RUN', help='copy a finished run, such as runs/demo_0, to results/')
     add('--checkpoint', action='store_true', help='train and pack the shipped checkpoint (hours)')
+    add('--on-device', default='', metavar='cuda', help='with --checkpoint: train on the GPU')
     args = parser.parse_args(argv)
     if args.record:
         return print('written:', *record(args.record))
     torch.set_num_threads(os.cpu_count())
     if args.checkpoint:
-        return make_checkpoint(seed=args.seed)
+        return make_checkpoint(seed=args.seed, device=args.on_device)
     report(run_demo(seed=args.seed))
     folder = os.path.relpath(run_folder(DEMO, args.seed))
     print(NEXT.format(folder=folder))

@@ -113,9 +113,13 @@ class MixedBatches(StepBatches):
 
     def at(self, step: int, rank: int = 0, world: int = 1) -> dict:
         "The batch of a step; it depends only on the seed and the step."
-        lot = np.random.default_rng([self.seed, 4, step]).random()
-        batches = self.photos if step >= self.first and lot < self.share else self.pairs
+        batches = self.photos if self.reads_photos(step) else self.pairs
         return batches.at(step, rank, world)
+
+    def reads_photos(self, step: int) -> bool:
+        "Does this step read single images?"
+        lot = np.random.default_rng([self.seed, 4, step]).random()
+        return step >= self.first and lot < self.share
 
 # %% ../nbs/15_gic.ipynb #b26d86ca
 def describe_pictures(

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 from idc_nb.lab import commands
 
-COMMANDS = 'idc_data', 'idc_features', 'idc_train', 'idc_caption', 'idc_score'
+COMMANDS = {c: 'commands' for c in ('idc_data', 'idc_features', 'idc_train')}
+COMMANDS |= dict(idc_caption='commands', idc_score='commands', idc_evaluate='evaluate')
 ROOT = Path(__file__).parents[1]
 
 
 def test_scripts_are_declared():
     tomllib = pytest.importorskip('tomllib')
     declared = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['scripts']
-    assert declared == {c: f'idc_nb.lab.commands:{c}' for c in COMMANDS}
-    for c in COMMANDS:
-        assert f'{c}=idc_nb.lab.commands:{c}' in (ROOT / 'settings.ini').read_text()
+    assert declared == {c: f'idc_nb.lab.{module}:{c}' for c, module in COMMANDS.items()}
+    for c, module in COMMANDS.items():
+        assert f'{c}=idc_nb.lab.{module}:{c}' in (ROOT / 'settings.ini').read_text()
 
 
 @pytest.mark.parametrize('command', COMMANDS)

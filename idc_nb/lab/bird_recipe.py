@@ -16,6 +16,7 @@ from ..fgvc import BirdPretraining, ClassPairs
 from ..finetune import Finetuning
 from ..gic import ImageCaptioning, PhotoBatches, bird_grids
 from ..inputs import whiten
+from .familiar import learn_familiar
 from .photo_negatives import photo_negatives
 from .loop import StepBatches, fit
 from .presets import Preset, preset
@@ -212,4 +213,4 @@ def train_birds(
     model = learn_pairs(model, birds, vocab, p, folder / 'pairs', seed)
     model = learn_to_speak(model, birds, vocab, p, folder / 'speak', seed)
     about = dict(max_len=p.max_len, seed=seed, judge=False)
-    return Captioner(model, vocab, birds.store.backbone, about)
+    return Captioner(model, vocab, birds.store.backbone, about, learn_familiar(birds.store))

@@ -6,7 +6,7 @@
 __all__ = ['idc_data', 'find_images', 'store_folder', 'idc_features', 'idc_train', 'idc_caption', 'idc_score']
 
 # %% ../../nbs/lab/24_commands.ipynb #dd45803a
-import argparse, functools, json, os, sys
+import argparse, contextlib, functools, json, os, sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,11 @@ def _command(run):  # argv -> exit code
     @functools.wraps(run)
     def command(argv=None):
         try:
-            return run(argv) or 0
+            code = run(argv) or 0
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:  # the reader has gone, as `head` does when it has enough
+            return _reader_gone()
         except SystemExit as e:
             return e.code  # argparse: 0 after --help, 2 after a mistake
         except KeyboardInterrupt:
@@ -33,6 +37,12 @@ def _command(run):  # argv -> exit code
             return _end(f'{run.__name__}: {_sentence(e)}', 2 if isinstance(e, _MISTAKES) else 1)
 
     return command
+
+
+def _reader_gone():  # Python flushes stdout at its end; let that go nowhere
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
 
 
 def _sentence(e):  # what an error says, in one line
@@ -78,12 +88,40 @@ def _data_parser():
     return p
 
 
+def _is_clevr(data) -> bool:
+    return (Path(data) / 'splits.json').exists() or (Path(data) / 'sc_images').is_dir()
+
+
 def _describe(folder):  # 0, or 1 if nothing usable was found: no data, or most images missing
+    from idc_nb.lab.other_pairs import holds_pairs
     from idc_nb.lab.released import describe_folder
 
     found = describe_folder(folder)
+    if not found.counts and holds_pairs(folder) and not _is_clevr(folder):
+        return _describe_pairs(folder)
     print(found)
     return 0 if found.usable else 1
+
+
+def _describe_pairs(folder):  # of other data sets; 1 if no split has its images
+    from idc_nb.lab.image_lists import say_left_out
+    from idc_nb.lab.other_pairs import read_pairs
+    from idc_nb.lab.readers import SPLITS
+
+    total = 0
+    for split in SPLITS:
+        try:
+            triplets, left = read_pairs(folder, split, on_disk=True)
+        except (FileNotFoundError, KeyError) as e:
+            print(f'{split}: {_sentence(e)}')
+            continue
+        kinds = ', '.join(sorted({t.kind for t in triplets})) or 'none'
+        said = sum(len(t.captions) for t in triplets)
+        print(f'{split}: {len(triplets):,} pairs ({kinds}), {said:,} captions')
+        if left:
+            print(f'  left out: {say_left_out(left)}')
+        total += len(triplets)
+    return 0 if total else 1
 
 
 @_command
@@ -153,6 +191,9 @@ def _features_parser():
     add('--batch', type=_natural, default=4, help='images at a time (default 4; try 256 on a GPU)')
     add('--device', default='cpu', help='cpu, cuda, cuda:1, mps (default cpu; others are untested)')
     add('--workers', type=_natural, help='threads (default: one a core)')
+    arrays = 'take features that others computed: .npy, .npz or .pt for each image, or one file'
+    add('--arrays', metavar='FOLDER', help=f'{arrays} (.npz, .pt, .h5); --backbone names them')
+    add('--channels-last', action='store_true', help='the arrays of --arrays are (H,W,C)')
     return p
 
 
@@ -162,6 +203,8 @@ def idc_features(argv=None):  # exit code
     p = _features_parser()
     a = p.parse_args(argv)
     backbone = f'{a.backbone}:random' if a.made_up_weights else a.backbone
+    if a.arrays:
+        return _import_features(a)
     images, left = _find_images(a.images)
     if not a.out and not Path(a.images[0]).is_dir():
         p.error('--out is needed where images are named one by one')
@@ -172,8 +215,25 @@ def idc_features(argv=None):  # exit code
         print('left out:', say_left_out(left), file=sys.stderr)
     out = a.out or store_folder(a.images[0], backbone)
     store = extract_features(images, out, backbone, a.batch, a.workers, _device(a.device))
+    _say_store(store)
+
+
+def _say_store(store):
     cells, channels = store.grids.shape[1:]
     print(f'{len(store):,} images, {cells} cells of {channels} numbers: {store.folder}')
+
+
+def _import_features(a):  # arrays of others
+    from idc_nb.grid import DEFAULT
+    from idc_nb.lab.other_features import import_arrays
+
+    root = a.images[0]
+    if len(a.images) > 1 or not Path(root).is_dir():
+        raise ValueError('--arrays needs one folder of images')
+    if a.backbone == DEFAULT:
+        raise ValueError('--arrays needs --backbone NAME: what computed the arrays')
+    out = a.out or store_folder(root, a.backbone)
+    _say_store(import_arrays(a.arrays, out, root, a.backbone, a.channels_last))
 
 # %% ../../nbs/lab/24_commands.ipynb #1b2f5296
 def _say(*words):  # once, whatever the number of processes
@@ -203,7 +263,7 @@ def _reads_birds(preset) -> bool:
 def _check_kind(data, preset):  # ValueError: the preset reads data of another kind
     data = Path(data)
     birds = [name for name in ('birds_to_words', 'cub', 'nabirds') if (data / name).is_dir()]
-    clevr = (data / 'splits.json').exists() or (data / 'sc_images').is_dir()
+    clevr = _is_clevr(data)
     if birds and not clevr and not _reads_birds(preset):
         other = 'for birds there are paper_cub and paper_birds'
         raise ValueError(f'{data} holds birds, preset {preset.name} reads CLEVR-Change; {other}')
@@ -215,12 +275,29 @@ def _check_kind(data, preset):  # ValueError: the preset reads data of another k
 
 
 def _pairs(data, split):  # triplets whose images are there
+    from idc_nb.lab.image_lists import say_left_out
+    from idc_nb.lab.other_pairs import holds_pairs, read_pairs
     from idc_nb.pairs import read_clevr_change
 
-    triplets = read_clevr_change(data, split, on_disk=True)
+    if holds_pairs(data) and not _is_clevr(data):
+        triplets, left = read_pairs(data, split, on_disk=True)
+        if left:
+            _say(f'{split}: left out {say_left_out(left)}')
+    else:
+        triplets = read_clevr_change(data, split, on_disk=True)
     if not triplets:
         raise ValueError(f'{data}: no pair of split {split!r} has all its images')
     return triplets
+
+
+def _validation_pairs(a):  # fine-tuning needs them; pre-training only shows what it makes of them
+    try:
+        return _pairs(a.data, 'val')
+    except (KeyError, ValueError) as e:
+        if a.stage == 'finetune':
+            raise
+        _say(f'no validation: {_sentence(e)}')
+        return []
 
 
 @dataclass
@@ -252,8 +329,7 @@ def _birds(root):
 def _data(a, preset):
     _check_kind(a.data, preset)
     if not _reads_birds(preset) or not Path(a.data).is_dir():
-        val = _pairs(a.data, 'val') if a.stage == 'finetune' else []
-        return _Data(_pairs(a.data, 'train'), val, [], [])
+        return _Data(_pairs(a.data, 'train'), _validation_pairs(a), [], [])
     data = _birds(Path(a.data))
     needed = data.photos if preset.name == 'paper_cub' else data.train
     if not needed or (a.stage == 'finetune' and not data.val):
@@ -263,17 +339,31 @@ def _data(a, preset):
     return data
 
 
-def _remember(path, settings):  # write them; ValueError if others stand there
+def _remember(folder, settings) -> list:  # write them; lengths that the run had before
     from idc_nb.lab.files import json_form, read_json, write_json
 
-    settings = json_form(settings)
-    if not path.exists():
-        return write_json(path, settings, indent=1)
-    old = read_json(path)
-    other = [f'{k} {old.get(k)!r}, now {v!r}' for k, v in settings.items() if old.get(k) != v]
-    if other:
-        said = '; '.join(other)[:200]
-        raise ValueError(f'{path} was begun with other settings ({said}): use another --out')
+    path, settings, earlier = folder / 'settings.json', json_form(settings), []
+    if path.exists():
+        old = read_json(path)
+        earlier = old.pop('earlier_steps', [])
+        if settings['steps'] > old['steps'] and _steps_done(folder) >= old['steps']:
+            earlier.append(old['steps'])
+            old['steps'] = settings['steps']
+            _say(f'a run of {earlier[-1]:,} steps goes on to {old["steps"]:,}, at the rate of such')
+        other = [f'{k} {old.get(k)!r}, now {v!r}' for k, v in settings.items() if old.get(k) != v]
+        if other:
+            said = '; '.join(other)[:200]
+            advice = 'use another --out (more --steps may follow when those are done)'
+            raise ValueError(f'{path} was begun with other settings ({said}): {advice}')
+    write_json(path, settings | (dict(earlier_steps=earlier) if earlier else {}), indent=1)
+    return earlier
+
+
+def _steps_done(folder) -> int:  # by the stage whose checkpoints lie there
+    from idc_nb.lab.checkpoints import newest_checkpoint, read_state
+
+    last = newest_checkpoint(folder)
+    return read_state(last)['global_step'] if last else 0
 
 # %% ../../nbs/lab/24_commands.ipynb #1b4458d1
 def _vocab(path, data):  # written once, so that a continued run has the same
@@ -285,7 +375,9 @@ def _vocab(path, data):  # written once, so that a continued run has the same
     return load_vocab(path)
 
 
-def _new_stage(a, preset, c, store, vocab, data, out):  # its model is new, or of the stage before
+def _new_stage(
+    a, preset, c, store, vocab, data, out, first_steps
+):  # its model is new, or of the stage before; `first_steps`: length before any extension
     import torch
     from idc_nb.inputs import whiten
     from idc_nb.model import DifferenceModel
@@ -300,7 +392,7 @@ def _new_stage(a, preset, c, store, vocab, data, out):  # its model is new, or o
             _start_from(model, a.start_from, out.parent / (before or ''))
         return _pretraining(a, preset, c, model, data)
     _start_from(model, a.start_from, out)
-    return _finetuning(preset, c, model)
+    return _finetuning(preset, c, model, first_steps, _has_judge(data))
 
 
 def _is_paper(preset):
@@ -322,13 +414,17 @@ def _pretraining(a, preset, c, model, data):
     return Pretraining(model, c, resting, *temperatures, from_others if a.gather else None)
 
 
-def _finetuning(preset, c, model):
+def _has_judge(data) -> bool:  # without distractors there is nothing to judge
+    return any(not t.changed for t in data.train)
+
+
+def _finetuning(preset, c, model, first_steps, judge):
     from idc_nb.finetune import Finetuning, masked_word_loss
 
-    if not _is_paper(preset):
-        return Finetuning(model, c, judge_weight=0.5, judge_steps=min(500, c.steps // 6))
-    judge = 'birds' not in preset.name  # distractors exist on CLEVR-Change only
-    return Finetuning(model, c, masked_word_loss, float(judge))
+    if _is_paper(preset):
+        return Finetuning(model, c, masked_word_loss, float(judge))
+    steps = min(500, first_steps // 6) if judge else 0
+    return Finetuning(model, c, judge_weight=0.5 if judge else 0.0, judge_steps=steps)
 
 
 def _start_from(model, path, out):  # weights of `path`, or of the stage before in `out`
@@ -364,7 +460,8 @@ def _train_parser():
     add(
         '--data',
         required=True,
-        help='a folder like CLEVR-Change; for birds one with birds_to_words/, cub/, nabirds/',
+        help='a folder like CLEVR-Change, or with train.jsonl, train.csv, ..; for birds one with\n'
+        'birds_to_words/, cub/, nabirds/',
     )
     add('--preset', default='tiny', help='paper_clevr, paper_birds, .. or tiny (default)')
     stage = 'finetune starts from the pretrain stage in the same --out'
@@ -395,7 +492,13 @@ def _add_settings(p):  # arguments that change a preset, and what is said and ke
         **steps,
     )
     add('--say-every', type=_natural, default=20, help='between lines (default 20)', **steps)
-    add('--logger', choices=('csv', 'tensorboard'), default='csv')
+    add(
+        '--validate-every', type=_natural, help=f'between scores on the val split {preset}', **steps
+    )
+    logger = (
+        'csv (default), tensorboard or wandb; the last two need their package, wandb is untested'
+    )
+    add('--logger', choices=('csv', 'tensorboard', 'wandb'), default='csv', help=logger)
 
 
 def _add_machine(p):  # arguments on devices
@@ -433,8 +536,16 @@ def _bird_batches(a, preset, c, data, store, vocab):  # of pre-training
     return Alternate(texts, labels, preset.share('fgvc'))
 
 
-def _batches(a, preset, c, data, store, vocab):
+def _negatives(a, preset, triplets):  # {id: false sentences}; careful where people write freely
+    from idc_nb.lab.other_pairs import PAIR, free_negatives
     from idc_nb.negatives import build_negatives
+
+    said = {t.id: t.captions for t in triplets}
+    free = any(t.kind == PAIR for t in triplets)
+    return (free_negatives if free else build_negatives)(said, preset.negatives, seed=a.seed)
+
+
+def _batches(a, preset, c, data, store, vocab):
     from idc_nb.pretrain import TaskBatches
     from idc_nb.training import PairBatches
 
@@ -447,43 +558,99 @@ def _batches(a, preset, c, data, store, vocab):
         return PairBatches(*common, **settings)
     negatives = None
     if 'fda' in preset.tasks:
-        captions = {t.id: t.captions for t in triplets}
-        negatives = build_negatives(captions, preset.negatives, seed=a.seed)
+        negatives = _negatives(a, preset, triplets)
     return TaskBatches(*common, **settings, tasks=preset.tasks, negatives=negatives)
 
 
-def _open_store(a):
+def _stores(data) -> dict:  # {folder: name of its backbone}, finished stores, the largest first
+    from idc_nb.lab.store import read_index
+
+    found = []
+    for index in sorted(Path(data).glob('features*/index.json')):
+        about = read_index(index)
+        found.append((-len(about['names']), index.parent, about['backbone']))
+    return {folder: name for _, folder, name in sorted(found)}
+
+
+def _store_of(data, backbone) -> Path:  # the folder of the features in a data folder
     from idc_nb.grid import DEFAULT
+
+    found = _stores(data)
+    names = [backbone, f'{backbone}:random'] if backbone else [DEFAULT]
+    fits = [folder for name in names for folder, its in found.items() if its == name]
+    if not backbone and len(set(found.values())) == 1:
+        fits = list(found)
+    if fits:
+        if found[fits[0]].endswith(':random'):
+            _say(f'{fits[0]}: features of made-up weights')
+        return fits[0]
+    if found:
+        some = ', '.join(f'{folder} ({name})' for folder, name in found.items())
+        asked = f'of {backbone}' if backbone else f'of {DEFAULT}; choose one with --features'
+        raise FileNotFoundError(f'{data} holds no features {asked}; it has {some}')
+    make = f'idc_features {data}' + (f' --backbone {backbone}' if backbone else '')
+    folder = store_folder(data, backbone or DEFAULT)
+    raise FileNotFoundError(f'{folder} holds no finished feature store; make it first: {make}')
+
+
+def _open_store(a):
     from idc_nb.lab.store import FeatureStore
 
-    folder = Path(a.features or store_folder(a.data, a.backbone or DEFAULT))
-    if not (folder / 'index.json').exists():
-        make = f'idc_features {a.data}' + (f' --backbone {a.backbone}' if a.backbone else '')
-        raise FileNotFoundError(f'{folder} holds no finished feature store; make it first: {make}')
-    return FeatureStore(folder)
+    return FeatureStore(a.features or _store_of(a.data, a.backbone))
+
+
+def _validation_batches(a, preset, c, data, store, vocab):  # of pre-training, some for each task
+    from idc_nb.pretrain import TaskBatches
+
+    if not data.val:
+        return []
+    batch, found = min(c.batch, len(data.val)), []
+    common = data.val, store, vocab, batch, min(4, len(data.val) // batch)
+    for task in (task for task in preset.tasks if task != 'fgvc'):
+        more = dict(seed=a.seed, captions=c.captions, max_len=preset.max_len, tasks={task: 1})
+        if task == 'fda':
+            try:
+                more['negatives'] = _negatives(a, preset, data.val)
+            except ValueError as e:
+                _say(f'no validation of fda: {e}')
+                continue
+        found.append(TaskBatches(*common, **more))
+    return found
 
 
 def _callbacks(a, preset, c, data, store, vocab, folder):
-    from idc_nb.finetune import Validate
+    from idc_nb.lab.validate import Validate, ValidateTasks
     from idc_nb.metrics import caption_score
     from idc_nb.training import Progress
 
     progress = Progress(c.steps, a.say_every, a.pause_after)
+    every = a.validate_every or preset.validate_every
     if a.stage == 'pretrain':
-        return [progress]
+        batches = _validation_batches(a, preset, c, data, store, vocab)
+        return [ValidateTasks(batches, every), progress] if batches else [progress]
     evaluate = caption_score(data.val, store, vocab, preset.select, preset.max_len)
-    when = preset.validate_every, preset.patience, preset.select_after
-    return [Validate(evaluate, folder, *when, preset.select), progress]
+    when = every, preset.patience, preset.select_after
+    return [Validate(evaluate, folder, *when, preset.select, say=True), progress]
+
+
+def _check_logger(name):  # ImportError before anything is read or written
+    from importlib.util import find_spec
+
+    if name != 'csv' and find_spec(name) is None:
+        advice = f"pip install 'idc_nb[{name}]', or leave --logger out (metrics.csv)"
+        raise ImportError(f'--logger {name} needs the package {name}: {advice}')
 
 
 def _trainer(a, folder):  # arguments of Lightning's Trainer
+    from lightning.pytorch import loggers
+
     more = dict(accelerator=a.accelerator, precision=a.precision, strategy=a.strategy)
     more['devices'] = int(a.devices) if a.devices.isdigit() else a.devices
     more['enable_progress_bar'] = False
     if a.logger == 'tensorboard':
-        from lightning.pytorch.loggers import TensorBoardLogger
-
-        more['logger'] = TensorBoardLogger(folder, name='', version='tensorboard')
+        more['logger'] = loggers.TensorBoardLogger(folder, name='', version='tensorboard')
+    if a.logger == 'wandb':
+        more['logger'] = loggers.WandbLogger(str(folder), project='idc_nb', save_dir=folder)
     return more
 
 # %% ../../nbs/lab/24_commands.ipynb #5d9276c3
@@ -491,24 +658,25 @@ def _trainer(a, folder):  # arguments of Lightning's Trainer
 def idc_train(argv=None):  # exit code
     "Train a stage of a preset."
     a = _train_parser().parse_args(argv)
+    _check_logger(a.logger)
     preset, c = _settings(a)
     data, store = _data(a, preset), _open_store(a)
     out = Path(a.out or f'runs/{preset.name}_{a.seed}')
     folder = out / a.stage
     settings = dict(preset=preset.name, stage=a.stage, **asdict(c))
     settings |= dict(backbone=store.backbone, precision=a.precision, pairs=len(data.train))
-    _remember(folder / 'settings.json', settings)
+    earlier = _remember(folder, settings)
     vocab = _vocab(out / 'vocab.json', data)
-    _train(a, preset, c, data, store, vocab, out)
+    _train(a, preset, c, data, store, vocab, out, min([*earlier, c.steps]))
 
 
-def _train(a, preset, c, data, store, vocab, out):
+def _train(a, preset, c, data, store, vocab, out, first_steps):
     from idc_nb.gpu import compile_stacks
     from idc_nb.training import fit
 
     folder = out / a.stage
     batches = _batches(a, preset, c, data, store, vocab)
-    stage = _new_stage(a, preset, c, store, vocab, data, out)
+    stage = _new_stage(a, preset, c, store, vocab, data, out, first_steps)
     if a.compile:
         compile_stacks(stage.model)
     million = sum(p.numel() for p in stage.model.parameters()) / 1e6
@@ -518,24 +686,35 @@ def _train(a, preset, c, data, store, vocab, out):
     _say(f'{a.stage} of {preset.name}: {size}, {million:.1f} M weights; {folder}')
     callbacks = _callbacks(a, preset, c, data, store, vocab, folder)
     fit(stage, batches, folder, a.save_every, a.workers, callbacks, **_trainer(a, folder))
-    _finish(a, stage, vocab, store, out)
+    _finish(a, stage, vocab, store, out, _has_judge(data))
 
 
 def _finish(
-    a, stage, vocab, store, out
+    a, stage, vocab, store, out, judge
 ):  # after fine-tuning write the captioner; say what is there
     from idc_nb.lab.checkpoints import read_state
 
     step = read_state(out / a.stage / 'last.ckpt')['global_step']
     if a.stage == 'finetune' and os.environ.get('LOCAL_RANK', '0') == '0':
-        _write_captioner(a, stage, vocab, store, out, step)
-    done = step >= stage.c.steps
-    left = 'done' if done else 'start the same command again to go on'
+        _write_captioner(a, stage, vocab, store, out, step, judge)
+    left = 'done' if step >= stage.c.steps else _why_stopped(out / a.stage / 'last.ckpt')
     _say(f'step {step:,} of {stage.c.steps:,}: {left}')
 
 
-def _write_captioner(a, stage, vocab, store, out, step):  # with the best weights, if any were kept
+def _why_stopped(path) -> str:  # before the last step
+    from idc_nb.lab.checkpoints import read_state
+
+    for state in read_state(path).get('callbacks', {}).values():
+        if state.get('waited', 0) >= state.get('patience', float('inf')):
+            return f'done, for {state["waited"]} scores brought no gain'
+    return 'start the same command again to go on'
+
+
+def _write_captioner(
+    a, stage, vocab, store, out, step, judge
+):  # with the best weights, if any were kept
     from idc_nb.captioner import Captioner, save_captioner
+    from idc_nb.lab.familiar import learn_familiar
     from idc_nb.lab.checkpoints import read_state
     from idc_nb.lab.presets import preset
 
@@ -543,13 +722,26 @@ def _write_captioner(a, stage, vocab, store, out, step):  # with the best weight
     if best.exists():
         stage.load_state_dict(read_state(best)['state_dict'])
     about = dict(preset=a.preset, seed=a.seed, steps=step)
-    if 'birds' in a.preset:  # no distractors, so no judge; captions are paragraphs
-        about |= dict(judge=False, max_len=preset(a.preset).max_len)
+    if not judge:
+        about['judge'] = False
+    if 'birds' in a.preset:  # captions are paragraphs
+        about['max_len'] = preset(a.preset).max_len
     path = out / 'captioner.safetensors'
-    save_captioner(Captioner(stage.model, vocab, store.backbone, about), path)
+    familiar = learn_familiar(store)
+    save_captioner(Captioner(stage.model, vocab, store.backbone, about, familiar), path)
     _say(f'idc_caption --checkpoint {path} says what it sees')
 
 # %% ../../nbs/lab/24_commands.ipynb #ce898bb6
+_CHECKPOINT = 'mini_clevr, mini_birds, a file of idc_train, or a released one with --vocabulary'
+
+
+def _add_captioner(p):  # arguments on a checkpoint
+    p.add_argument('--vocabulary', help='dict.json of a released checkpoint')
+    backbone = 'of a released checkpoint (default resnet101)'
+    p.add_argument('--backbone', default='resnet101', help=backbone)
+    p.add_argument('--batch', type=_natural, default=32, help='pairs at a time (default 32)')
+
+
 def _caption_parser():
     p = _parser(
         'idc_caption',
@@ -564,15 +756,8 @@ def _caption_parser():
     add = p.add_argument
     add('images', nargs='*', help='two images, two folders, or a folder of pairs')
     add('--list', help='a file with two images a line, a tab between them; or CSV with a header')
-    add(
-        '--checkpoint',
-        default='mini_clevr',
-        help='mini_clevr (default) or mini_birds, a captioner that idc_train wrote, or a released\n'
-        'checkpoint with --vocabulary',
-    )
-    add('--vocabulary', help='dict.json of a released checkpoint')
-    add('--backbone', default='resnet101', help='of a released checkpoint (default resnet101)')
-    add('--batch', type=_natural, default=32, help='pairs at a time (default 32)')
+    add('--checkpoint', default='mini_clevr', help=f'{_CHECKPOINT} (default mini_clevr)')
+    _add_captioner(p)
     return p
 
 
@@ -610,10 +795,22 @@ def _pixels_or_error(pair):  # two arrays of pixels, or a text
         return _sentence(e)
 
 
+def _answers(captioner, pairs, images):  # what is said; a warning becomes a line on stderr
+    import warnings
+
+    names = [str(pair[side]) for side in (0, 1) for pair in pairs]
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter('always')
+        said = captioner.from_images(*zip(*images), names=names) if images else []
+    for warning in heard:
+        print(f'warning: {warning.message}', file=sys.stderr)
+    return said
+
+
 def _caption_lines(pairs, captioner):  # yields a dict each, with a caption or an error
     read = [_pixels_or_error(pair) for pair in pairs]
-    good = [images for images in read if not isinstance(images, str)]
-    answers = iter(captioner.from_images(*zip(*good)) if good else ())
+    good = [(pair, images) for pair, images in zip(pairs, read) if not isinstance(images, str)]
+    answers = iter(_answers(captioner, *zip(*good)) if good else ())
     for (img1, img2), images in zip(pairs, read):
         line = dict(img1=img1, img2=img2)
         if isinstance(images, str):
@@ -648,6 +845,13 @@ def idc_caption(argv=None):  # exit code
     return 1 if bad else 0
 
 # %% ../../nbs/lab/24_commands.ipynb #3a333590
+def _add_scoring(p):  # arguments on how to score
+    tokens = 'words between spaces as in the released code (default), or PTB as in other papers'
+    p.add_argument('--tokens', choices=('whitespace', 'ptb'), default='whitespace', help=tokens)
+    p.add_argument('--no-meteor', action='store_true', help='leave METEOR out (it starts Java)')
+    p.add_argument('--json', action='store_true', help='print JSON in place of a table')
+
+
 def _score_parser():
     p = _parser(
         'idc_score',
@@ -662,10 +866,7 @@ def _score_parser():
     add = p.add_argument
     add('references', help='what people said, or records')
     add('candidates', nargs='?', help='what is to be judged (not for records)')
-    add('--json', action='store_true', help='print JSON in place of a table')
-    add('--no-meteor', action='store_true', help='leave METEOR out (it starts Java)')
-    tokens = 'words between spaces as in the released code (default), or PTB as in other papers'
-    add('--tokens', choices=('whitespace', 'ptb'), default='whitespace', help=tokens)
+    _add_scoring(p)
     add('--subset', action='store_true', help='score only the pairs that have a candidate')
     add('--by', help='a type map, {"id": "kind"} or records: also score each kind of change')
     add('--scenes', help='scenes.json of made data: also count the true sentences')
@@ -691,7 +892,10 @@ def _sentence_pairs(a) -> tuple:  # references, candidates, {id: the candidate's
     if several:
         n = len(candidates.texts[several[0]])
         raise ValueError(f'{a.candidates}, id {several[0]!r}: {n} sentences, expected one')
-    found, how, left = match_ids(references, candidates, a.subset)
+    try:
+        found, how, left = match_ids(references, candidates, a.subset)
+    except ValueError as e:
+        raise ValueError(f'{a.references}, {a.candidates}: {e}') from None
     lines = [f'references: {references}', f'candidates: {candidates}', f'paired by {how}']
     if left:
         lines.append(f'a subset: {left:,} pairs without a candidate are left out')
@@ -732,9 +936,17 @@ def _kinds(a, more) -> dict:  # {id: kind}; {} if nothing tells the kinds
     return kinds
 
 
-def _score_by_kind(a, references, candidates, more, kinds):  # the tree of `score_trees`
+def _tree(a, records):  # of `score_trees`, with a row for each kind of the records
     from idc_nb.metrics import score_trees
 
+    every = tuple(dict.fromkeys(r['kind'] for r in records))
+    tree = score_trees({'': records}, not a.no_meteor, a.tokens, every)['']
+    if 'distractor' not in tree and 'change' not in every:
+        tree.pop('change', None)  # the same as all
+    return tree
+
+
+def _score_by_kind(a, references, candidates, more, kinds):  # the tree of `score_trees`
     truth = _truth(a.scenes, kinds, candidates) if a.scenes else {}
     records = []
     for id, refs in references.items():
@@ -744,11 +956,7 @@ def _score_by_kind(a, references, candidates, more, kinds):  # the tree of `scor
         if 'change' in more[id]:  # of idc_caption
             r['judged'] = more[id]['change'] > 0.5
         records.append(r)
-    every = tuple(dict.fromkeys(kinds.values()))
-    tree = score_trees({'': records}, not a.no_meteor, a.tokens, every)['']
-    if 'distractor' not in tree and 'change' not in every:
-        tree.pop('change', None)  # the same as all
-    return tree
+    return _tree(a, records)
 
 
 @_command

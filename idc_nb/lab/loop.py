@@ -237,7 +237,7 @@ def make_trainer(
         accelerator='auto',
         devices=1,
         strategy='auto',
-        log_every_n_steps=20,
+        log_every_n_steps=min(20, max(1, steps // 3)),  # so that a run of three steps is logged
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=False,

@@ -15,6 +15,8 @@ from ..captioner import Captioner
 from ..gic import CaptioningBoth, ImageCaptioning, MixedBatches, PhotoBatches
 from ..gic import described_pictures
 from ..inputs import whiten
+from .calibration import calibrate
+from .familiar import learn_familiar
 from .files import json_form, project_data, read_json
 from .presets import preset
 from .runs import clock, scenes_of
@@ -155,10 +157,10 @@ def plan(
         yield 'pretrain', stage, pretraining_batches(recipe, root, store, vocab, c)
     c = replace(recipe.finetune, seed=seed)
     judging = dict(judge_weight=recipe.judge_weight, judge_steps=recipe.judge_steps)
-    some = store, vocab, c.batch, c.steps, seed
-    batches = PairBatches(pairs, *some, c.captions, mirrored=c.mirrored)
+    some = store, vocab, c.batch, c.steps
+    batches = PairBatches(pairs, *some, seed, c.captions, mirrored=c.mirrored)
     if recipe.gic_share:
-        alone = PhotoBatches(photos, *some, max_len=48)
+        alone = PhotoBatches(photos, *some, seed=seed, max_len=48)
         batches = MixedBatches(batches, alone, recipe.gic_share, first=recipe.judge_steps)
     yield 'finetune', CaptioningBoth(model, c, **judging), batches
 
@@ -180,4 +182,6 @@ def train_recipe(
         with clock(folder / name / 'seconds.json', seconds, name):
             fit(stage, batches, folder / name, **trainer)
     about = dict(recipe=json_form(asdict(recipe)), seed=seed, date=str(datetime.date.today()))
-    return Captioner(model, vocab, store.backbone, about), seconds
+    captioner = Captioner(model, vocab, store.backbone, about, learn_familiar(store))
+    calibrate(captioner, read_clevr_change(root, 'val'), store)
+    return captioner, seconds

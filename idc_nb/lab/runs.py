@@ -71,14 +71,17 @@ def scenes_of(
 def records(
     said,  # (sentence, probability of a change) of each triplet
     triplets,
-    scenes: dict,  # scenes.json
+    scenes: 'dict|None',  # scenes.json; None: the scenes are not known
+    judge: bool = True,  # False: the model never learnt to judge
 ) -> list:  # of dicts for `score_tree`
     "What was said of each pair, with its verdict."
     rows = []
     for t, (sentence, p) in zip(triplets, said):
         row = dict(id=t.id, references=list(t.captions), candidate=sentence, kind=t.kind)
-        row['judged'] = p > 0.5
-        row['true'] = bool(is_true(sentence, *scenes_of(t, scenes)))
+        if judge:
+            row['judged'] = p > 0.5
+        if scenes is not None:
+            row['true'] = bool(is_true(sentence, *scenes_of(t, scenes)))
         rows.append(row)
     return rows
 

@@ -6,9 +6,13 @@
 __all__ = ['OFFLINE', 'timm_net', 'read_tensors', 'check_tensors']
 
 # %% ../../nbs/lab/02_weights.ipynb #583fee37
+import os
 import sys
+import urllib.error
+import urllib.request
 import warnings
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +20,10 @@ from types import ModuleType
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
+
+# %% ../../nbs/lab/02_weights.ipynb #fa3c7fc4
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 # %% ../../nbs/lab/02_weights.ipynb #2d8cc6d6
 class _Later(ModuleType):  # stands in for the module of its name, until somebody uses it
@@ -77,6 +85,35 @@ def _whole_offline_net():  # with its classifier
     net.load_state_dict(dict(zip(names, _package_weights().values())))
     return net
 
+# %% ../../nbs/lab/02_weights.ipynb #6ef2826d
+def _reachable(address, seconds=5) -> bool:  # does anybody answer there?
+    try:
+        urllib.request.urlopen(address, timeout=seconds).close()
+    except urllib.error.HTTPError:
+        return True  # an answer, if not a kind one
+    except OSError:
+        return False
+    return True
+
+
+def _downloaded(timm, name) -> dict:  # arguments of `create_model` for trained weights
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    config = timm.models.get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id:
+        return dict(pretrained=True)
+    for file in ('model.safetensors', 'pytorch_model.bin'):
+        path = try_to_load_from_cache(config.hf_hub_id, file)
+        if isinstance(path, str):
+            return dict(pretrained=True, pretrained_cfg_overlay=dict(file=path))
+    if not _reachable(constants.ENDPOINT):
+        raise ConnectionError(
+            f'the weights of {name} must be downloaded once, and {constants.ENDPOINT} does not '
+            f'answer: go online, copy the Hugging Face cache of another machine, or use the '
+            f'backbone {OFFLINE}, which needs no download (made-up weights: {name}:random)'
+        )
+    return dict(pretrained=True)
+
 # %% ../../nbs/lab/02_weights.ipynb #324f7707
 def _cut(net):  # a `features_only` network of one map, without the blocks behind this map
     group, _, number = net.feature_info.module_name()[-1].partition('.')
@@ -91,7 +128,7 @@ def timm_net(
     stage: int,  # which of the maps of timm's `features_only`; -1: the last
     made_up: bool = False,  # True: random weights, always the same
 ) -> nn.Module:  # called with (B,3,H,W), it gives a list with one map (B,c,h,w)
-    "The network up to a stage, frozen. A ValueError says that timm does not know the name."
+    "The network up to a stage, frozen. ValueError: an unknown name; ConnectionError: no weights."
     timm = _timm()
     if name not in timm.list_models():
         raise ValueError(
@@ -100,15 +137,24 @@ def timm_net(
     offline = name == OFFLINE
     if made_up:
         torch.manual_seed(0)
-    net = timm.create_model(
-        name, features_only=True, out_indices=(stage,), pretrained=not offline and not made_up
-    )
+    trained = {} if offline or made_up else _downloaded(timm, name)
+    net = timm.create_model(name, features_only=True, out_indices=(stage,), **trained)
     if offline and not made_up:
         weights = _whole_offline_net().state_dict()
         net.load_state_dict({key: weights[key] for key in net.state_dict()})
     return _cut(net).eval().requires_grad_(False)
 
 # %% ../../nbs/lab/02_weights.ipynb #a3abcdf0
+def _of_training(path) -> str:  # which file is meant in place of a checkpoint of a training
+    path = Path(path)
+    if path.suffix not in ('.ckpt', '.old', '.new'):
+        return ''
+    wanted = path.parent.with_name('captioner.safetensors')
+    if wanted.exists():
+        return f'; it is a checkpoint of a training, whose captioner is {wanted}'
+    return f'; it is a checkpoint of a training, which writes {wanted} when it has fine-tuned'
+
+
 def read_tensors(
     path,  # a safetensors file
     more: str = '',  # what the message about another file also says
@@ -121,6 +167,7 @@ def read_tensors(
             weights = {name: f.get_tensor(name) for name in f.keys()}
             metadata = f.metadata() or {}
     except SafetensorError as e:
+        more = _of_training(path) or more
         raise ValueError(f'{path} is not a safetensors file ({e}){more}') from None
     return metadata.get('idc_nb'), weights
 

@@ -1,0 +1,116 @@
+"""Fork, two writers on one store, a writer that is killed, a reader of output that goes away."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+import numpy as np
+import pytest
+from idc_nb.lab.files import locked
+from idc_nb.lab.store import FeatureStore, fill_store, lesson_store
+from idc_nb.pairs import lesson_data
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
+
+
+def start(code, *argv):  # a process of Python whose streams are read
+    env = os.environ | dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS='2')
+    pipe = subprocess.PIPE
+    command = [sys.executable, '-c', code, *map(str, argv)]
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=env, cwd=ROOT)
+
+
+FORK = '''
+import os, sys, torch, idc_nb
+torch.set_num_threads(2)
+a, b = sys.argv[1:]
+first = idc_nb.caption(a, b)
+torch.randn(600, 600) @ torch.randn(600, 600)
+child = os.fork()
+if child == 0:
+    same = idc_nb.caption(a, b) == first and torch.get_num_threads() == 1
+    os._exit(0 if same else 3)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+'''
+
+
+def test_a_caption_after_fork_works():
+    root = lesson_data()
+    a, b = root / 'images/CLEVR_default_000000.png', root / 'sc_images/CLEVR_semantic_000000.png'
+    process = start(FORK, a, b)
+    try:
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+
+
+WRITER = '''
+import sys, time, numpy as np
+import idc_nb.lab.store as store
+store.BLOCK = 2
+def block(start, stop):
+    print(start, flush=True)
+    time.sleep(float(sys.argv[2]))
+    return np.full((stop - start, 49, 3), start, np.float16)
+about = dict(backbone='x', names=[f'p{i}' for i in range(8)])
+store.fill_store(sys.argv[1], about, 3, block)
+'''
+
+
+def test_the_second_writer_waits_and_finds_the_store_finished(tmp_path):
+    first = start(WRITER, tmp_path / 's', 3)
+    assert first.stdout.readline() == '0\n'
+    second = start(WRITER, tmp_path / 's', 0.5)
+    out, err = second.communicate(timeout=120)
+    assert second.returncode == 0 and out == '' and 'another process writes' in err
+    assert first.communicate(timeout=60) and first.returncode == 0
+    assert sorted(p.name for p in (tmp_path / 's').iterdir()) == ['grids.npy', 'index.json']
+    assert FeatureStore(tmp_path / 's')['p7'][0, 0] == 6
+
+
+def test_a_killed_writer_gives_its_lock_back(tmp_path):
+    first = start(WRITER, tmp_path / 's', 0.5)
+    while first.stdout.readline() != '4\n':  # rows 0 to 3 are safe
+        pass
+    second = start(WRITER, tmp_path / 's', 0)
+    time.sleep(0.2)
+    first.send_signal(signal.SIGKILL)
+    out, err = second.communicate(timeout=120)
+    first.communicate()
+    assert second.returncode == 0 and out.split() == ['4', '6'], (out, err)
+
+
+def test_an_error_gives_the_lock_back(tmp_path):
+    def fails(start, stop):
+        raise ValueError('broken')
+
+    about = dict(backbone='x', names=['a'])
+    with pytest.raises(ValueError, match='broken'):
+        fill_store(tmp_path, about, 3, fails)
+    store = fill_store(tmp_path, about, 3, lambda a, b: np.zeros((b - a, 49, 3), np.float16))
+    assert len(store) == 1
+    with locked(tmp_path):
+        pass
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    lesson_store()
+    code = 'import sys; from idc_nb.lab.commands import idc_caption; sys.exit(idc_caption())'
+    root = lesson_data()
+    process = start(code, root / 'images', root / 'images', '--batch', 1)
+    assert process.stdout.readline().startswith('{')
+    process.stdout.close()
+    err = process.stderr.read()
+    assert process.wait(timeout=120) == 141 and 'Traceback' not in err and 'Broken' not in err
+
+
+def test_short_output_to_nobody_is_no_error():  # it is written when Python flushes at its end
+    code = 'import sys; from idc_nb.lab.commands import idc_data; sys.exit(idc_data())'
+    process = start(code, lesson_data(), '--describe')
+    process.stdout.close()
+    err = process.stderr.read()
+    assert process.wait(timeout=120) == 141 and err == ''
