@@ -24,7 +24,7 @@ from ..gic import MixedBatches, PhotoBatches, perceive_singly
 from ..grid import mirror
 from ..inputs import TEXT, InputEmbedding
 from .files import json_form, write_json
-from .recipe import Recipe, plan, training_pairs, untrained_model
+from .recipe import Recipe, finished_captioner, plan, training_pairs, untrained_model
 from .stack import ALL, Stack
 from .store import FeatureStore
 from ..mlm import IGNORE, mask_words, mlm_logits, read_pair, word_loss
@@ -462,9 +462,9 @@ def device_training(
         figures[name] = dict(steps=batches.steps, seconds=round(seconds, 1), steps_per_second=speed)
         figures[name]['losses'] = training.losses
     model.load_state_dict({k: v.cpu() for k, v in twin.state_dict().items()})
-    about = dict(recipe=json_form(asdict(recipe)), seed=seed, date=str(datetime.date.today()))
-    about['machine'] = device_name(device)
-    return Captioner(model.eval(), vocab, store.backbone, about), about | dict(stages=figures)
+    captioner = finished_captioner(recipe, seed, model, vocab, root, store)
+    captioner.about['machine'] = device_name(device)
+    return captioner, captioner.about | dict(stages=figures)
 
 
 def device_name(device) -> str:  # such as 'NVIDIA H100 80GB HBM3, torch 2.11.0'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TINY', 'DEMO', 'CHECKPOINT', 'Recipe', 'prepare', 'untrained_model', 'training_pairs', 'pretraining_batches', 'plan',
-           'train_recipe']
+           'finished_captioner', 'train_recipe']
 
 # %% ../../nbs/lab/32_recipe.ipynb #04806854
 import datetime
@@ -165,6 +165,21 @@ def plan(
     yield 'finetune', CaptioningBoth(model, c, **judging), batches
 
 
+def finished_captioner(
+    recipe: Recipe,
+    seed: int,
+    model: DifferenceModel,  # trained, on the CPU
+    vocab: Vocab,
+    root,  # folder of made data
+    store: FeatureStore,
+) -> Captioner:
+    "It knows its recipe and its training pictures, and is calibrated on the validation pairs."
+    about = dict(recipe=json_form(asdict(recipe)), seed=seed, date=str(datetime.date.today()))
+    captioner = Captioner(model.eval(), vocab, store.backbone, about, learn_familiar(store))
+    calibrate(captioner, read_clevr_change(root, 'val'), store)
+    return captioner
+
+
 def train_recipe(
     recipe: Recipe,
     root,  # folder of made data
@@ -181,7 +196,4 @@ def train_recipe(
         print(f'{name}: {batches.steps:,} steps of {batches.batch}', flush=True)
         with clock(folder / name / 'seconds.json', seconds, name):
             fit(stage, batches, folder / name, **trainer)
-    about = dict(recipe=json_form(asdict(recipe)), seed=seed, date=str(datetime.date.today()))
-    captioner = Captioner(model, vocab, store.backbone, about, learn_familiar(store))
-    calibrate(captioner, read_clevr_change(root, 'val'), store)
-    return captioner, seconds
+    return finished_captioner(recipe, seed, model, vocab, root, store), seconds
