@@ -9,7 +9,7 @@ FROM ?= runs/demo_$(SEED)
 MODEL ?= mini_clevr
 RIVAL ?= DUDA
 
-.PHONY: demo record test step outputs bench bench-long real depth alignment cases checkpoint ablation expansion expansion-curve checkpoint-birds rivals lab readme clean
+.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme docs assignments assignments-check test-browser test-all mutants depth alignment cases rivals clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score; everything goes to runs/demo_SEED
 	$(RUN) -m idc_nb.demo --seed $(SEED)
@@ -18,8 +18,8 @@ record: $(INSTALLED)  ## copy a finished demo (FROM=runs/demo_0) into results/, 
 	$(RUN) -m idc_nb.demo --record $(FROM)
 
 test: $(INSTALLED)  ## style, notebooks and library in step, every notebook runs, pytest
-	$(BIN)/ruff check nbs index.ipynb tests
-	$(BIN)/ruff format --check nbs index.ipynb tests
+	$(BIN)/ruff check nbs index.ipynb tests docs
+	$(BIN)/ruff format --check nbs index.ipynb tests docs docs
 	$(RUN) tests/in_step.py
 	$(RUN) -c "from idc_nb.lab.store import lesson_store; lesson_store()"
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --do_print
@@ -71,14 +71,35 @@ rivals: $(INSTALLED)  ## the systems of the paper's tables and ours, at three ji
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab index.ipynb
 
+docs: .venv/extra-docs  ## the site of all notebooks and the API -> _docs/index.html (a minute; nothing is executed)
+	OMP_NUM_THREADS=1 $(RUN) docs/build.py
+
+assignments: $(INSTALLED)  ## copies of the lessons for students, nbgrader and teachers -> assignments/
+	$(RUN) tests/assignments.py
+
+assignments-check: $(INSTALLED)  ## run the copies: solutions pass, students' copies stop at the exercises alone (minutes)
+	OMP_NUM_THREADS=1 $(RUN) tests/assignments.py --check
+
+test-browser: .venv/extra-browser  ## every lesson in JupyterLab and Chromium, and a student's first steps (minutes; CHROMIUM=path)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/browser/lab.py
+
+test-all: test docs assignments-check test-browser  ## all that can fail
+
+mutants: .venv/extra-mutants  ## change the library in many places and ask the lessons whether they notice (M="fda mvcl"; about ten minutes a module)
+	OMP_NUM_THREADS=1 $(RUN) tests/mutants.py $(M)
+
 readme: $(INSTALLED)  ## README.md from index.ipynb
 	$(RUN) tests/readme.py
 
 clean:  ## remove the environment and everything made
-	rm -rf .venv data runs build *.egg-info
+	rm -rf .venv data runs build _docs assignments *.egg-info
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/extra-%: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
 	touch $@

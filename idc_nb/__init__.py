@@ -1,7 +1,30 @@
+"""Image difference captioning: two similar images in, a sentence on what differs out.
+
+    import idc_nb
+
+    idc_nb.caption('before.png', 'after.png')  # a sentence
+    idc_nb.mvcl.mvcl_loss                      # a lesson's module, loaded on first use
+
+`help(idc_nb.caption)` shows arguments and an example.
+"""
+
 import sys
+from idc_nb import lab
+from idc_nb.lab.help import Finder, load_module, offer_modules
 
 __version__ = "0.3.0"
-__all__ = ['caption', 'captions', 'FarFromTraining']
+#: name for everyday use -> module that holds it, loaded on first use: `import idc_nb` is fast and pure
+EVERYDAY = {
+    'caption': 'captioner',
+    'captions': 'captioner',
+    'get_captioner': 'captioner',
+    'MODELS': 'captioner',
+    'FarFromTraining': 'captioner',
+    'score': 'metrics',
+    'play': 'lab.playground',
+    'lesson_setup': 'lab.checks',
+}
+__all__ = list(EVERYDAY)
 
 #: module of version 0.2 -> where its contents are; CHANGELOG.md has the names that moved alone
 MOVED = {
@@ -22,12 +45,18 @@ class _Moved:  # the last finder: asked only for modules that nobody else has fo
             raise ImportError(f'{name} is now {MOVED[name]}', name=name)
 
 
+sys.meta_path.insert(0, Finder)
+offer_modules(lab)  # it was there before the finder
 sys.meta_path.append(_Moved)
 
 
-def __getattr__(name):  # loaded on first use, so that `import idc_nb` is fast and pure
-    if name in __all__:
-        from idc_nb import captioner
+def __getattr__(name):
+    if name.startswith('_'):
+        raise AttributeError(f"module 'idc_nb' has no attribute {name!r}")
+    if name in EVERYDAY:
+        return getattr(load_module('idc_nb', EVERYDAY[name]), name)
+    return load_module('idc_nb', name)
 
-        return getattr(captioner, name)
-    raise AttributeError(f"module 'idc_nb' has no attribute {name!r}")
+
+def __dir__():
+    return __all__

@@ -135,7 +135,10 @@ MODELS = dict(mini_clevr=SHIPPED, mini_birds=_FOLDER / 'mini_birds.safetensors')
 def get_captioner(
     model='mini_clevr',  # a name of `MODELS`, or the path of a captioner file
 ) -> Captioner:
-    "Loaded once, then kept. FileNotFoundError if it is neither a name nor a file."
+    """Loaded once, then kept. FileNotFoundError if it is neither a name nor a file.
+
+    >>> idc_nb.get_captioner('mini_birds').vocab
+    """
     if model not in MODELS and not Path(model).is_file():
         names = ', '.join(MODELS)
         raise FileNotFoundError(
@@ -160,7 +163,11 @@ def captions(
     batch: int = 32,  # pairs at a time
     decode=greedy,  # as for `Captioner.from_grids`
 ) -> list:  # of sentences, or of (sentence, probability)
-    "What differs in each pair. ValueError: an image cannot be read. Warns: `FarFromTraining`."
+    """What differs in each pair. ValueError: an image cannot be read. Warns: `FarFromTraining`.
+
+    >>> idc_nb.captions([('a1.png', 'a2.png'), ('b1.png', 'b2.png')])
+    ['the tiny red rubber cube is missing', 'there is no change']
+    """
     pairs = list(pairs)
     for k, pair in enumerate(pairs):
         if len(pair) != 2:
@@ -186,5 +193,9 @@ def caption(
     model='mini_clevr',  # as for `captions`
     decode=greedy,  # as for `captions`
 ) -> 'str|tuple':  # a sentence, or (sentence, probability)
-    "What differs between two similar images. Errors as in `captions`."
+    """What differs between two similar images. Errors as in `captions`.
+
+    >>> idc_nb.caption('before.png', 'after.png')
+    'the tiny red rubber cube is missing'
+    """
     return captions([(img1, img2)], with_change, model, decode=decode)[0]

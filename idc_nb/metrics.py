@@ -41,7 +41,13 @@ def score(
     meteor: bool = True,  # False: leave METEOR out and start no Java for it
     tokenize='whitespace',  # words between spaces, as the released code; or 'ptb'
 ) -> dict:  # {'BLEU-1'..'BLEU-4', 'METEOR', 'ROUGE-L': 0..1, 'CIDEr-D': 0..10}
-    "Corpus scores as pycocoevalcap gives them. See `check_pairs` for the errors."
+    """Corpus scores as pycocoevalcap gives them. See `check_pairs` for the errors.
+
+    >>> references = {0: ['the cube is gone', 'there is no cube'], 1: ['nothing has changed']}
+    >>> candidates = {0: 'the cube is gone', 1: 'nothing was modified'}
+    >>> round(idc_nb.score(references, candidates, meteor=False)['BLEU-1'], 3)
+    0.714
+    """
     check_pairs(references, candidates)
     references, candidates = tokenise_pairs(references, candidates, tokenize)
     scores = counted(references, candidates)

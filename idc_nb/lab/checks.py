@@ -45,7 +45,10 @@ def lesson_setup(
     seed: int = 0,  # of the model's weights
     **parts,  # other parts for `DifferenceModel`: attention, pair_mask
 ) -> tuple:  # training triplets, `FeatureStore`, `Vocab`, an untrained `DifferenceModel`
-    "Data and model of the lessons."
+    """Data and model of the lessons.
+
+    >>> triplets, store, vocab, model = idc_nb.lesson_setup()
+    """
     root, store = pairs.lesson_data(), lesson_store()
     triplets = pairs.read_clevr_change(root, 'train') + pairs.read_more_pairs(root)
     words = vocab.Vocab.build(c for t in triplets for c in t.captions)

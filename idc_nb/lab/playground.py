@@ -233,5 +233,8 @@ def play(
     model='mini_clevr',  # a name of `MODELS`, or the path of a captioner file
     scene: int = 3,  # number of the first scene, 0 to 199
 ) -> Playground:
-    "Open the playground. In a notebook it must be the last line of a cell."
+    """Open the playground. In a notebook it must be the last line of a cell.
+
+    >>> idc_nb.play()
+    """
     return Playground(get_captioner(model), scene)
