@@ -1,10 +1,12 @@
 """What the ablation reads from logs and files; the runs themselves are tried in the lesson."""
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 import pandas as pd
 import pytest
-from idc_nb.ablation import ABLATION, ABLATION_ROWS, PAPER, ablation, frame, learning, row_recipe
+from idc_nb.ablation import ABLATION, ABLATION_ROWS, BUDGET, PAPER, STORY
+from idc_nb.ablation import ablation, frame, learning, row_recipe
 from idc_nb.lab.files import json_form
 
 ROOT = Path(__file__).parents[1]
@@ -23,19 +25,24 @@ def test_learning_joins_the_logs_of_a_stopped_run(tmp_path):
 
 
 def test_rows_change_only_what_they_say():
-    whole = json_form(vars(ABLATION) | dict(pretrain=None, finetune=None))
+    whole = asdict(ABLATION) | dict(finetune=None)
     for row, change in ABLATION_ROWS.items():
         recipe = row_recipe(row)
-        other = json_form(vars(recipe) | dict(pretrain=None, finetune=None))
+        other = asdict(recipe) | dict(finetune=None)
         assert {k for k in whole if whole[k] != other[k]} <= set(change), row
-        assert (recipe.pretrain, recipe.finetune) == (ABLATION.pretrain, ABLATION.finetune)
+        steps = dict(steps=recipe.finetune.steps, warmup=recipe.finetune.warmup)
+        assert recipe.finetune == replace(ABLATION.finetune, **steps)
 
 
 def test_the_recorded_file_is_of_these_rows():
     out = json.loads((ROOT / 'results' / 'ablation.json').read_text())
     assert list(out['rows']) == list(ABLATION_ROWS) == list(PAPER)
+    assert out['settings'] == json_form(asdict(ABLATION) | dict(budget=BUDGET))
+    for row, some in out['rows'].items():
+        assert len({run['seed'] for run in some}) == len(some) >= 3
+        assert all(run['settings'] == json_form(asdict(row_recipe(row))) for run in some)
+    assert set(out['differences']) == set(STORY)
     runs = frame(out)
-    assert runs.groupby('row').size().eq(3).all()
     assert isinstance(runs, pd.DataFrame) and {'judging', 'truth', 'CIDEr-D'} <= set(runs.columns)
 
 

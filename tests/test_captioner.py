@@ -19,6 +19,7 @@ from idc_nb.grid import grid
 from idc_nb.inputs import tiny_config
 from idc_nb.model import DifferenceModel
 from idc_nb.vocab import Vocab
+from idc_nb.lab.calibration import soften
 
 
 def new_captioner():
@@ -83,7 +84,8 @@ def test_a_killed_writer_leaves_no_file(tmp_path, monkeypatch):
 def test_names_and_paths(tmp_path):
     with pytest.raises(FileNotFoundError, match='mini_cats is missing: expected one of mini_clevr'):
         get_captioner('mini_cats')
-    assert len(load_file(MODELS['mini_clevr'])) == len(get_captioner().model.state_dict())
+    names = [n for n in load_file(MODELS['mini_clevr']) if not n.startswith('familiar.')]
+    assert len(names) == len(get_captioner().model.state_dict())
     save_captioner(new_captioner(), tmp_path / 'own.safetensors')
     grey = np.full((30, 40), 128, np.uint8)
     said = caption(grey, grey, model=tmp_path / 'own.safetensors')
@@ -112,4 +114,5 @@ def test_captioning_is_grid_model_decoding_and_vocabulary():
     ids, change = greedy(c.model, *cells)
     said, probability = c.from_images(images[:1], images[1:])[0]
     assert said == c.vocab.decode(ids[0])
+    change = soften(change, c.about['temperature'])
     assert probability == pytest.approx(change.item(), abs=1e-5)
