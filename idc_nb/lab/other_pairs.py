@@ -128,6 +128,8 @@ def read_pair_file(
         for name in ('img1', 'img2'):
             if name not in x:
                 raise ValueError(f'{where}: no {name!r}; it has {list(x)[:6]}')
+        if not isinstance(x.get('split'), (str, type(None))):
+            raise ValueError(f'{where}: expected a name as split, found {x["split"]!r}')
         splits.add(x.get('split'))
         if split is not None and x.get('split') != split:
             continue
