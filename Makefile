@@ -19,7 +19,7 @@ record: $(INSTALLED)  ## copy a finished demo (FROM=runs/demo_0) into results/, 
 
 test: $(INSTALLED)  ## style, notebooks and library in step, every notebook runs, pytest
 	$(BIN)/ruff check nbs index.ipynb tests docs
-	$(BIN)/ruff format --check nbs index.ipynb tests docs docs
+	$(BIN)/ruff format --check nbs index.ipynb tests docs
 	$(RUN) tests/in_step.py
 	$(RUN) -c "from idc_nb.lab.store import lesson_store; lesson_store()"
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --do_print

@@ -135,7 +135,8 @@ def make_checkpoint(
     captioner, seconds = train(recipe, root, store, seed, run_folder(recipe, seed), **options)
     test, scenes = read_clevr_change(root, 'test'), read_json(root / 'scenes.json')
     scores, _ = score_models(dict(shipped=captioner), test, store, scenes)
-    captioner.about |= dict(seconds=seconds, machine=machine(), scores=scores['shipped'])
+    where = captioner.about.get('machine', machine())  # a training on a device says it itself
+    captioner.about |= dict(seconds=seconds, machine=where, scores=scores['shipped'])
     save_captioner(captioner, path or SHIPPED)
     write_json(project_data().parent / 'results' / 'checkpoint.json', captioner.about, indent=1)
     report(dict(models=scores, seconds=seconds))

@@ -1,5 +1,6 @@
 """The book can be read in its order, and every link leads somewhere."""
 
+import json
 import re
 import pytest
 from book import BOOK, NBS, PART_I, TOOLS, cells, imports, links, module, place, without_bars
@@ -89,3 +90,13 @@ def test_questions(stem):
 def test_bars_leave_nothing():
     assert without_bars('\rscenes: 3%\rscenes: 9%') == without_bars('\r      \r') == ''
     assert without_bars('\rscenes: 90%\r      \rmade 10\nentries\n') == 'made 10\nentries\n'
+
+
+@pytest.mark.parametrize('stem', BOOK)
+def test_kept_outputs_hold_no_warning_and_no_path_of_a_machine(stem):
+    path = NBS / f'{stem}.ipynb'
+    for cell in json.loads(path.read_text())['cells']:
+        for output in cell.get('outputs', []):
+            assert output.get('name') != 'stderr', f'{path.name}: {"".join(output["text"])[:200]}'
+            text = output.get('text') or output.get('data', {}).get('text/plain', [])
+            assert 'ipykernel_' not in ''.join(text), f'{path.name}: {"".join(text)[:200]}'

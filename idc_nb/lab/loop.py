@@ -263,8 +263,10 @@ def all_cores(
     if sys.platform != 'linux' or in_notebook() or torch.cuda.is_available():
         return {}
     shares = [n for n in range(1, os.cpu_count() + 1) if batch % (2 * n) == 0]
+    if max(shares, default=1) == 1:
+        return {}
     strategy = 'ddp_fork_find_unused_parameters_true'
-    return dict(accelerator='cpu', devices=max(shares, default=1), strategy=strategy)
+    return dict(accelerator='cpu', devices=max(shares), strategy=strategy)
 
 # %% ../../nbs/lab/07_loop.ipynb #514040c3
 def check_loss(
