@@ -7,7 +7,7 @@ __all__ = ['STAGES', 'PACKED', 'row_captioner', 'snapshots', 'pack_rows', 'packe
            'cell_vectors', 'pair_grids', 'read_cells', 'matching', 'caption_choice', 'wrong_captions', 'weight_groups',
            'pushes', 'WhyData', 'why_data', 'inside', 'outside', 'measure_why', 'differ', 'main']
 
-# %% ../../nbs/lab/52_why.ipynb #d778e60d
+# %% ../../nbs/lab/52_why.ipynb #a5a252ff
 import argparse, datetime, json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from ..captioner import Captioner
 from ..fda import fda_similarities
 from ..finetune import Finetuning
 from ..grid import SIDE, SIZE
+from .caption_words import tidy
 from .checkpoints import newest_checkpoint, read_state
 from .files import project_data, read_json, write_json, write_whole
 from .negatives_files import NEGATIVE_KINDS
@@ -34,11 +35,11 @@ from ..pairs import read_clevr_change
 from ..pretrain import Pretraining, TaskBatches
 from ..training import PairBatches
 from ..vocab import SPECIALS, Vocab, pad_ids
-from ..world.language import is_true
+from ..world.language import SAME, is_true
 from ..world.render import ids_of, trace
 from ..world.scenes import find_change
 
-# %% ../../nbs/lab/52_why.ipynb #b32a8770
+# %% ../../nbs/lab/52_why.ipynb #42daf0ad
 #: stage of a training -> folder inside the folder of a run
 STAGES = dict(gic='gic', tasks='pretrain', end='finetune')
 
@@ -72,7 +73,7 @@ def snapshots(
             found[stage] = row_captioner(row, mine, vocab, store)
     return found
 
-# %% ../../nbs/lab/52_why.ipynb #6ba1ae86
+# %% ../../nbs/lab/52_why.ipynb #566185e7
 PACKED = project_data().parent / 'results' / 'ablation_models.safetensors'
 
 
@@ -105,7 +106,7 @@ def packed_rows(
         found[row] = row_captioner(row, mine | shared, Vocab(about['words']), store)
     return found
 
-# %% ../../nbs/lab/52_why.ipynb #73bb04de
+# %% ../../nbs/lab/52_why.ipynb #54c9e0f4
 def best_cells(scene) -> dict:  # {id of a thing: the cell that shows most of it}
     "Where the things of a scene are seen; who is hidden is left out."
     ids = ids_of(scene, trace(scene, (SIZE, SIZE))[2])  # (224,224)
@@ -149,7 +150,7 @@ def seen_pairs(
                     things.append(row | dict(color=x.color, material=x.material))
     return SeenPairs(triplets, things)
 
-# %% ../../nbs/lab/52_why.ipynb #a5a8e7dd
+# %% ../../nbs/lab/52_why.ipynb #193980f9
 @torch.no_grad()
 def cell_vectors(
     model,  # a `DifferenceModel` in eval mode
@@ -201,7 +202,7 @@ def read_cells(
             found[level][what] = round(100 * float(score), 1)
     return found
 
-# %% ../../nbs/lab/52_why.ipynb #33df91f4
+# %% ../../nbs/lab/52_why.ipynb #38121057
 @torch.no_grad()
 def matching(
     model,  # a `DifferenceModel` in eval mode
@@ -229,7 +230,7 @@ def matching(
     figures |= dict(mass_moved=mass[moved], right_moved=right[moved], moved=moved)
     return {name: round(100 * float(v.mean()), 1) for name, v in figures.items()}
 
-# %% ../../nbs/lab/52_why.ipynb #0e04253f
+# %% ../../nbs/lab/52_why.ipynb #59fe87ec
 @torch.no_grad()
 def caption_choice(
     captioner: Captioner,
@@ -237,9 +238,9 @@ def caption_choice(
     triplets: list,  # change pairs
     negatives: dict,  # {id of a triplet: its negatives}
     batch: int = 25,  # pairs
-) -> dict:  # first, and for each kind: chosen, beats; per cent
+) -> dict:  # first, 'nothing changed', and for each kind: chosen, beats; per cent
     "Which of a true and six wrong captions has the highest cosine?"
-    winner, beaten = [], {kind: [] for kind in NEGATIVE_KINDS}
+    winner, says_same, beaten = [], [], {kind: [] for kind in NEGATIVE_KINDS}
     for start in range(0, len(triplets), batch):
         few = triplets[start : start + batch]
         texts = [[t.captions[0], *(n.text for n in negatives[t.id])] for t in few]
@@ -248,11 +249,14 @@ def caption_choice(
         sims = fda_similarities(captioner.model, *pair_grids(few, store), ids)  # (B,7)
         for t, row in zip(few, sims):
             kinds = [n.kind for n in negatives[t.id]]
-            winner.append(['true', *kinds][int(row.argmax())])
+            best = int(row.argmax())
+            winner.append(['true', *kinds][best])
+            says_same.append(best > 0 and tidy(negatives[t.id][best - 1].text) in SAME)
             for kind, wrong in zip(kinds, row[1:]):
                 beaten[kind].append(float(row[0] > wrong))
     found = {f'{kind} chosen': np.mean([w == kind for w in winner]) for kind in NEGATIVE_KINDS}
     found = dict(first=np.mean([w == 'true' for w in winner])) | found
+    found['nothing changed'] = np.mean(says_same)
     found |= {f'beats {kind}': np.mean(wins) for kind, wins in beaten.items()}
     return {name: round(100 * float(x), 1) for name, x in found.items()}
 
@@ -267,7 +271,7 @@ def wrong_captions(
     said = {t.id: t.captions for t in triplets}
     return build_negatives(said, seed=seed, true_of=lambda i, text: is_true(text, *pair_of[i]))
 
-# %% ../../nbs/lab/52_why.ipynb #faf12754
+# %% ../../nbs/lab/52_why.ipynb #49f7d02b
 def _gradient(model, stage, batches, steps, chosen):  # mean over the steps, (G,)
     total = 0
     for step in steps:
@@ -325,7 +329,7 @@ def pushes(
     model.eval()
     return found
 
-# %% ../../nbs/lab/52_why.ipynb #0ea17e28
+# %% ../../nbs/lab/52_why.ipynb #ee9872dd
 @dataclass
 class WhyData:
     "What all measurements of this notebook read."
