@@ -31,10 +31,10 @@ from idc_nb.expansion import DATA, _recipe
 from idc_nb.lab.files import json_form, read_json
 from idc_nb.lab.loop import say_time
 from idc_nb.lab.recipe import CHECKPOINT, DEMO
-from idc_nb.lab.rival_runs import RIVAL_TRAINING
+from idc_nb.lab.rival_runs import JITTERS, OWN, RIVAL_TRAINING
 from idc_nb.lab.tables import PUBLISHED_EXPANSION
 from idc_nb.lab.why import differ
-from idc_nb.rivals import PUBLISHED, PUBLISHED_BIRDS
+from idc_nb.rivals import PUBLISHED, PUBLISHED_BIRDS, RIVALS
 
 RESULTS = ROOT / 'results'
 
@@ -45,7 +45,8 @@ class Made:
 
     commands: tuple  # after `python`, with SEEDS for the number of seeds; (): see the note
     minutes: float = 0  # of one run on two cores
-    runs: int = 1  # that each seed asks for, in a file of many runs; else 1
+    rows: int = 0  # in a file of many runs; 0: the file is of one run
+    of_row: int = 1  # runs of a row for each seed
     note: str = ''  # why no command makes it again
 
 
@@ -57,6 +58,7 @@ def demo(seed):
     return f'-m idc_nb.demo --seed {seed}', f'-m idc_nb.demo --record runs/demo_{seed}'
 
 
+RIVAL_RUNS = '-m idc_nb.lab.rival_runs --seeds SEEDS'
 CURVE = '-m idc_nb.expansion --seeds SEEDS --rows b2w b2w_cub_nab --annotated 62 125 500'
 #: file -> how it is made, in the order in which one would make all
 MADE = {
@@ -77,12 +79,12 @@ MADE = {
     'real_triplets.json': Made(('tests/bench/real_triplets.py',), 1),
     'depth.json': Made(('tests/bench/depth.py',), 1),
     'alignment.json': Made(('-m idc_nb.alignment',), 1),
-    'expansion.json': Made(('-m idc_nb.expansion --seeds SEEDS',), 6, 4),
-    'expansion_curve.json': Made((CURVE,), 6, 2),
-    'ablation.json': Made(('-m idc_nb.ablation --seeds SEEDS',), 13, 6),
+    'expansion.json': Made(('-m idc_nb.expansion --seeds SEEDS',), 6, rows=4),
+    'expansion_curve.json': Made((CURVE,), 6, rows=2, of_row=3),
+    'ablation.json': Made(('-m idc_nb.ablation --seeds SEEDS',), 13, rows=6),
     'ablation_models.safetensors': Made(('-m idc_nb.lab.why --pack',), 1),
     'ablation_why.json': Made(('-m idc_nb.lab.why',), 20),
-    'rivals.json': Made(('-m idc_nb.lab.rival_runs --seeds SEEDS',), 8, 21),
+    'rivals.json': Made((RIVAL_RUNS,), 8, rows=len(OWN) + len(RIVALS), of_row=len(JITTERS)),
     'cases.json': Made(('-m idc_nb.lab.cases',), 1),
     'demo_unmirrored.json': Made((), note='the recipe of 0.2.0, without mirrored batches'),
     'negatives.json': Made((), note='two lines that tests/bench/negatives.py prints'),
@@ -94,24 +96,25 @@ MADE = {
 # ---- what is missing
 
 
-def count_runs(path) -> int:  # in a file of many runs; broken-down ones count
-    content = read_json(path)
-    rows = content.get('rows') or content.get('systems') or {}
-    return sum(map(len, rows.values())) + len(content.get('failed', []))
-
-
 def left(file: str, seeds: int) -> int:  # runs that are missing
     made, path = MADE[file], RESULTS / file
-    if not path.exists():
-        return made.runs * seeds if made.runs > 1 else 1
-    return max(0, made.runs * seeds - count_runs(path)) if made.runs > 1 else 0
+    if not made.rows:
+        return 0 if path.exists() else 1
+    content = read_json(path) if path.exists() else {}
+    rows = content.get('rows') or content.get('systems') or {}
+    broken = [run['row'] for run in content.get('failed', [])]  # a run that broke down was made
+    done = [len(runs) + broken.count(row) for row, runs in rows.items()]
+    wanted = made.of_row * seeds  # of each row
+    return made.rows * wanted - sum(min(wanted, n) for n in done)
 
 
-def make(seeds: int):
+def make(seeds: int) -> int:  # exit code
     "Run what is missing; say before each command what is left and how long it will take."
     todo = [file for file in MADE if MADE[file].commands and left(file, seeds)]
-    if not todo:
-        print(f'nothing is missing for {seeds} seeds')
+    older = {file for file, _ in KNOWN if (RESULTS / file).exists()} & set(todo)
+    for file in sorted(older):
+        print(f'{file} takes no new runs ({KNOWN[file, "recipe"]}); move it away to begin anew')
+    todo, failed = [file for file in todo if file not in older], []
     while todo:
         minutes = {file: MADE[file].minutes * left(file, seeds) for file in todo}
         print('left:', ', '.join(f'{f} ({say_time(60 * m)})' for f, m in minutes.items()))
@@ -119,8 +122,12 @@ def make(seeds: int):
         for command in MADE[todo[0]].commands:
             words = command.replace('SEEDS', str(seeds)).split()
             print('>', 'python', *words, flush=True)
-            subprocess.run([sys.executable, *words], cwd=ROOT, check=True)
+            if subprocess.run([sys.executable, *words], cwd=ROOT).returncode:
+                failed.append(todo[0])
+                break
         todo = [file for file in todo[1:] if left(file, seeds)]
+    print(f'these could not be made: {failed}' if failed else f'all is there for {seeds} seeds')
+    return 1 if failed else 0
 
 
 # ---- the settings
@@ -454,10 +461,10 @@ def main(argv=None) -> int:  # exit code
     if args.check:
         return check()
     try:
-        make(args.seeds)
+        return make(args.seeds)
     except KeyboardInterrupt:
         print('\nstopped; `make results` goes on')
-    return 0
+        return 130
 
 
 if __name__ == '__main__':

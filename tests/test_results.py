@@ -5,7 +5,7 @@ import nbformat
 import numpy as np
 import pytest
 import results
-from results import MADE, RESULTS, alike, left, prose_faults, setting_faults, slice_of
+from results import MADE, RESULTS, Made, alike, left, make, prose_faults, setting_faults, slice_of
 
 
 def test_recorded_settings_are_those_of_the_code():
@@ -38,10 +38,31 @@ def test_a_wrong_setting_is_named_with_file_and_field(tmp_path, monkeypatch):
 
 def test_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(results, 'RESULTS', tmp_path)
-    assert (left('demo.json', 3), left('ablation.json', 3), left('rivals.json', 2)) == (1, 18, 42)
-    rows = dict(none=[1, 2], mlm=[1])
-    (tmp_path / 'ablation.json').write_text(json.dumps(dict(rows=rows, failed=[1])))
-    assert left('ablation.json', 1) == 2 and left('ablation.json', 3) == 14
+    assert [left(file, 3) for file in ('demo.json', 'ablation.json')] == [1, 18]
+    assert left('expansion_curve.json', 2) == 12
+    rows, broken = dict(none=[1, 2, 3, 4], mlm=[1]), [dict(row='mlm', seed=1)]
+    (tmp_path / 'ablation.json').write_text(json.dumps(dict(rows=rows, failed=broken)))
+    assert [left('ablation.json', seeds) for seeds in (1, 3)] == [4, 13]
+
+
+def test_make_runs_what_is_missing_and_goes_on_after_a_failure(tmp_path, monkeypatch, capfd):
+    write = f"import pathlib; pathlib.Path({str(tmp_path)!r}, 'b.json').write_text('1')"
+    (tmp_path / 'b.py').write_text(write)
+    made = {
+        'a.json': Made((f'{tmp_path}/nothing.py', f'{tmp_path}/b.py'), 60),
+        'b.json': Made((f'{tmp_path}/b.py',), 5),
+        'c.json': Made((), note='nobody can'),
+    }
+    monkeypatch.setattr(results, 'RESULTS', tmp_path)
+    monkeypatch.setattr(results, 'MADE', made)
+    assert make(3) == 1 and (tmp_path / 'b.json').exists()
+    said = capfd.readouterr().out
+    assert (
+        'a.json (1 h 00 min), b.json (5 min 00 s)' in said
+        and "could not be made: ['a.json']" in said
+    )
+    (tmp_path / 'a.json').write_text('1')
+    assert make(3) == 0 and 'all is there for 3 seeds' in capfd.readouterr().out
 
 
 def notebook(*sources):

@@ -6,13 +6,13 @@
 __all__ = ['SCORES', 'PUBLISHED_EXPANSION', 'TABLES', 'beside', 'results_file', 'demo_lines', 'clevr_table', 'birds_table',
            'ablation_table', 'expansion_table', 'missing', 'shown']
 
-# %% ../../nbs/lab/53_tables.ipynb #bfc32761
+# %% ../../nbs/lab/53_tables.ipynb #0891a4dd
 import pandas as pd
 from ..ablation import PAPER
 from .files import project_data, read_json
 from ..rivals import PUBLISHED, PUBLISHED_BIRDS
 
-# %% ../../nbs/lab/53_tables.ipynb #e05c7974
+# %% ../../nbs/lab/53_tables.ipynb #6d575c3e
 #: the four metrics of the paper; its CIDEr stands under CIDEr-D
 SCORES = ['BLEU-4', 'METEOR', 'ROUGE-L', 'CIDEr-D']
 #: Published, the gain from other data on Birds-to-Words, in the order of `SCORES`.
@@ -28,7 +28,7 @@ def beside(
     published: dict,  # row -> four scores, None where there is none
     lines,  # DataFrame, a line for each run, with a column `row`; it may be empty
     more=('truth',),  # further columns to show
-):  # -> DataFrame, a line for each published row
+):  # -> DataFrame, a line for each row that is published or measured
     "Published figures, and beside them the means of our runs."
     paper = pd.DataFrame(published, index=SCORES).T
     shown = [*SCORES, *more]
@@ -38,7 +38,8 @@ def beside(
         here['runs'] = rows.size()
     else:
         here = pd.DataFrame(columns=[*shown, 'runs'])
-    return pd.concat(dict(published=paper, here=here.reindex(paper.index)), axis=1)
+    rows = [*paper.index, *here.index.difference(paper.index)]
+    return pd.concat(dict(published=paper.reindex(rows), here=here.reindex(rows)), axis=1)
 
 
 def results_file(name: str, folder=None) -> dict:  # {} where there is none yet
@@ -46,7 +47,7 @@ def results_file(name: str, folder=None) -> dict:  # {} where there is none yet
     path = (folder or project_data().parent / 'results') / f'{name}.json'
     return read_json(path) if path.exists() else {}
 
-# %% ../../nbs/lab/53_tables.ipynb #4ee99538
+# %% ../../nbs/lab/53_tables.ipynb #18630a2d
 def _scores(trees):  # of one run: scores of all pairs, truth of change pairs
     return trees['all'] | dict(
         truth=trees['change']['truth'], judging=trees['all']['judge_accuracy']

@@ -7,7 +7,7 @@ __all__ = ['STAGES', 'PACKED', 'row_captioner', 'snapshots', 'pack_rows', 'packe
            'cell_vectors', 'pair_grids', 'read_cells', 'matching', 'caption_choice', 'wrong_captions', 'weight_groups',
            'pushes', 'WhyData', 'why_data', 'inside', 'outside', 'measure_why', 'differ', 'main']
 
-# %% ../../nbs/lab/52_why.ipynb #4663fc43
+# %% ../../nbs/lab/52_why.ipynb #5d2ef622
 import argparse, datetime, json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,7 +39,7 @@ from ..world.language import SAME, is_true
 from ..world.render import ids_of, trace
 from ..world.scenes import find_change
 
-# %% ../../nbs/lab/52_why.ipynb #bd217bcc
+# %% ../../nbs/lab/52_why.ipynb #26c0c2c9
 #: stage of a training -> folder inside the folder of a run
 STAGES = dict(gic='gic', tasks='pretrain', end='finetune')
 
@@ -73,7 +73,7 @@ def snapshots(
             found[stage] = row_captioner(row, mine, vocab, store)
     return found
 
-# %% ../../nbs/lab/52_why.ipynb #190d39bc
+# %% ../../nbs/lab/52_why.ipynb #7314ab49
 PACKED = project_data().parent / 'results' / 'ablation_models.safetensors'
 
 
@@ -106,7 +106,7 @@ def packed_rows(
         found[row] = row_captioner(row, mine | shared, Vocab(about['words']), store)
     return found
 
-# %% ../../nbs/lab/52_why.ipynb #01315661
+# %% ../../nbs/lab/52_why.ipynb #cee1232e
 def best_cells(scene) -> dict:  # {id of a thing: the cell that shows most of it}
     "Where the things of a scene are seen; who is hidden is left out."
     ids = ids_of(scene, trace(scene, (SIZE, SIZE))[2])  # (224,224)
@@ -150,7 +150,7 @@ def seen_pairs(
                     things.append(row | dict(color=x.color, material=x.material))
     return SeenPairs(triplets, things)
 
-# %% ../../nbs/lab/52_why.ipynb #bbad2789
+# %% ../../nbs/lab/52_why.ipynb #7aa93754
 @torch.no_grad()
 def cell_vectors(
     model,  # a `DifferenceModel` in eval mode
@@ -202,7 +202,7 @@ def read_cells(
             found[level][what] = round(100 * float(score), 1)
     return found
 
-# %% ../../nbs/lab/52_why.ipynb #70823eba
+# %% ../../nbs/lab/52_why.ipynb #e233d739
 @torch.no_grad()
 def matching(
     model,  # a `DifferenceModel` in eval mode
@@ -230,7 +230,7 @@ def matching(
     figures |= dict(mass_moved=mass[moved], right_moved=right[moved], moved=moved)
     return {name: round(100 * float(v.mean()), 1) for name, v in figures.items()}
 
-# %% ../../nbs/lab/52_why.ipynb #bbd2edcf
+# %% ../../nbs/lab/52_why.ipynb #49e85f86
 @torch.no_grad()
 def caption_choice(
     captioner: Captioner,
@@ -271,7 +271,7 @@ def wrong_captions(
     said = {t.id: t.captions for t in triplets}
     return build_negatives(said, seed=seed, true_of=lambda i, text: is_true(text, *pair_of[i]))
 
-# %% ../../nbs/lab/52_why.ipynb #6389a168
+# %% ../../nbs/lab/52_why.ipynb #b1371bb2
 def _gradient(model, stage, batches, steps, chosen):  # mean over the steps, (G,)
     total = 0
     for step in steps:
@@ -329,7 +329,7 @@ def pushes(
     model.eval()
     return found
 
-# %% ../../nbs/lab/52_why.ipynb #17cffd64
+# %% ../../nbs/lab/52_why.ipynb #682c153d
 @dataclass
 class WhyData:
     "What all measurements of this notebook read."
