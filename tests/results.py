@@ -111,9 +111,9 @@ def left(file: str, seeds: int) -> int:  # runs that are missing
 def make(seeds: int) -> int:  # exit code
     "Run what is missing; say before each command what is left and how long it will take."
     todo = [file for file in MADE if MADE[file].commands and left(file, seeds)]
-    older = {file for file, _ in KNOWN if (RESULTS / file).exists()} & set(todo)
-    for file in sorted(older):
-        print(f'{file} takes no new runs ({KNOWN[file, "recipe"]}); move it away to begin anew')
+    older = {f: why for (f, _), why in KNOWN.items() if f in todo and (RESULTS / f).exists()}
+    for file, why in older.items():
+        print(f'{file} takes no new runs ({why}); move it away to begin anew')
     todo, failed = [file for file in todo if file not in older], []
     while todo:
         minutes = {file: MADE[file].minutes * left(file, seeds) for file in todo}
@@ -132,12 +132,9 @@ def make(seeds: int) -> int:  # exit code
 
 # ---- the settings
 
-OLDER = 'trained with the recipe before the search of 15_gic; its lesson says so'
 OF_0_2 = 'trained with the recipe of version 0.2.0; 20_expansion says so in a box'
 #: (file, start of the field) -> why what it recorded differs from the code
 KNOWN = {
-    ('demo_seed1.json', ''): OLDER,
-    ('demo_seed2.json', ''): OLDER,
     ('demo_unmirrored.json', ''): MADE['demo_unmirrored.json'].note,
     ('expansion.json', 'recipe'): OF_0_2,
     ('expansion_curve.json', 'recipe'): OF_0_2,
