@@ -406,28 +406,45 @@ def words(cell) -> list:  # of the text output
     return LEFT_OUT.sub('', said(cell)).split()
 
 
-def cell_faults(stems=None) -> tuple:  # faults, number of cells compared
-    "Run the slices of all notebooks in one kernel, and compare outputs."
-    whole, origin, faults = nbformat.v4.new_notebook(), {}, []
-    for stem in stems or BOOK:
+def all_slices(stems) -> tuple:  # a notebook; place in it -> notebook, place there, kept cell
+    "The slices of all notebooks behind each other. The kept cell is None if none is compared."
+    whole, origin = nbformat.v4.new_notebook(), {}
+    for stem in stems:
         nb = nbformat.read(NBS / f'{stem}.ipynb', 4)
         run, compared, _ = slice_of(nb)
-        if not run:
-            continue
-        folder = str((NBS / stem).parent)
-        whole.cells.append(nbformat.v4.new_code_cell(FRESH.format(folder=folder)))
+        sources = [FRESH.format(folder=str((NBS / stem).parent))] if run else []
         for i in run:
-            if i in compared:
-                origin[len(whole.cells)] = stem, i, nb.cells[i]
-            whole.cells.append(nbformat.v4.new_code_cell(nb.cells[i].source))
-    NotebookClient(whole, timeout=300, resources=dict(metadata=dict(path=ROOT))).execute()
-    for place, (stem, i, old) in origin.items():
-        new = whole.cells[place]
-        if words(old) != words(new):
-            faults.append(f'{stem}, cell {i}: the kept text does not follow from results/')
-        if not alike(picture(old), picture(new)):
-            faults.append(f'{stem}, cell {i}: the kept picture does not follow from results/')
-    return faults, len(origin)
+            place = len(whole.cells) + len(sources)
+            origin[place] = stem, i, nb.cells[i] if i in compared else None
+            sources.append(nb.cells[i].source)
+        whole.cells += map(nbformat.v4.new_code_cell, sources)
+    return whole, origin
+
+
+def fault_of(kept, new) -> str:  # '' if the new outputs are the kept ones
+    for output in new.outputs:
+        if output.output_type == 'error':
+            return f'{output.ename}: {output.evalue}'
+    if kept and words(kept) != words(new):
+        pairs = zip(words(kept), words(new))
+        first = next((f'{a!r}, now {b!r}' for a, b in pairs if a != b), 'more or fewer words')
+        return f'the kept text does not follow from results/: {first}'
+    if kept and not alike(picture(kept), picture(new)):
+        return 'the kept picture does not follow from results/'
+    return ''
+
+
+def cell_faults(stems=BOOK) -> tuple:  # faults, number of cells compared
+    "Run the slices of all notebooks in one kernel, and compare outputs."
+    whole, origin = all_slices(stems)
+    where = dict(metadata=dict(path=ROOT))
+    NotebookClient(whole, timeout=600, allow_errors=True, resources=where).execute()
+    faults = []
+    for place, (stem, i, kept) in origin.items():
+        fault = fault_of(kept, whole.cells[place])
+        if fault:
+            faults.append(f'{stem}, cell {i}: {fault}')
+    return faults, sum(kept is not None for _, _, kept in origin.values())
 
 
 def check() -> int:  # exit code
