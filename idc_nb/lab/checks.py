@@ -1462,6 +1462,9 @@ def check_gradient_weighted(f):
         )
 
 # %% ../../nbs/lab/36_checks.ipynb #3f803620
+_NEEDED['unmatched'] = 'from torch import Tensor'
+
+
 @checks(clevr_rivals.unmatched)
 def check_unmatched(f):
     "f(x, y) -> (B,N), as `clevr_rivals.unmatched`."
