@@ -52,6 +52,7 @@ TOOLS = {
     'lab/42_spoken': '13_decode',
     'lab/46_on_device': '17_captioner',
     'lab/43_spotlight': '03_grid',
+    'lab/51_perception': '13_decode',
     'lab/38_rival_parts': '06_training',
     'lab/40_clevr_rivals': '06_training',
     'lab/41_bird_rivals': '06_training',
