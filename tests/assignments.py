@@ -251,6 +251,6 @@ if __name__ == '__main__':
         found = []
         for stem in arguments.check or LESSONS:
             new = faults(stem)
-            print(stem, 'has a fault' if new else 'ok', flush=True)
+            print('\n'.join(new) or f'{stem} ok', flush=True)
             found += new
-        sys.exit('\n'.join(found))
+        sys.exit(1 if found else 0)
