@@ -193,6 +193,7 @@ def copy_lesson(stem, version) -> dict:  # a notebook
             continue
         else:
             cells.append(code(text))
+            cells[-1]['metadata'] = dict(tags=['slow']) if 'slow' in note else {}
     for k, cell in enumerate(cells):
         cell['id'] = f'cell{k}'
     return dict(cells=cells, metadata=METADATA, nbformat=4, nbformat_minor=5)
@@ -211,11 +212,12 @@ def write_copies(stems, out=OUT):
     (out / 'nbgrader/nbgrader_config.py').write_text(CONFIG, encoding='utf-8')
 
 
-def errors(notebook) -> list:  # (source of the cell, name of the error) of a run
+def errors(notebook) -> list:  # (source of the cell, name of the error) of a run without slow cells
     import nbformat
     from nbclient import NotebookClient
 
-    node = nbformat.from_dict(notebook)
+    quick = [c for c in notebook['cells'] if 'slow' not in c['metadata'].get('tags', ())]
+    node = nbformat.from_dict(notebook | dict(cells=quick))
     where = dict(metadata=dict(path=str(NBS)))
     NotebookClient(node, timeout=600, allow_errors=True, resources=where).execute()
     return [
