@@ -4,10 +4,12 @@ exercises. `make assignments-check` runs the copies of all lessons; here run tho
 import ast
 import json
 import re
+import subprocess
+import sys
 import assignments
 import pytest
 from assignments import EXERCISE, LESSONS, copy_lesson, exercise_names, source_of
-from book import NBS
+from book import NBS, module
 from idc_nb.lab.checks import solution
 
 DOCS = NBS.parent / 'docs'
@@ -84,6 +86,21 @@ def test_copies_are_written(tmp_path):
     }
     for name in found - {'nbgrader/nbgrader_config.py'}:
         assert json.loads((tmp_path / name).read_text(encoding='utf-8'))['nbformat'] == 4
+
+
+def test_copies_find_their_names(tmp_path):
+    assignments.write_copies(LESSONS, tmp_path)
+    command = [sys.executable, '-m', 'ruff', 'check', '--isolated', '--select', 'F821', tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize('stem', WITH_EXERCISES)
+def test_a_hidden_cell_is_an_import_that_works(stem):
+    start = f'from idc_nb.{module(stem)} import '
+    for source in sources(stem, 'student'):
+        if source.startswith(start) and source.count('\n') == 0:
+            exec(source, {})
 
 
 def test_nothing_of_the_library_is_missing():

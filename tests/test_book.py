@@ -57,6 +57,8 @@ def test_size(stem):
 
 
 EXERCISE = re.compile(r'\*\*Exercise (\d+) \((predict|write|think), (\d+) minutes\)\.\*\* ')
+
+
 @pytest.mark.parametrize('stem', PART_I)
 def test_exercises(stem):
     found = cells(stem)
