@@ -90,7 +90,8 @@ def test_copies_are_written(tmp_path):
 
 def test_copies_find_their_names(tmp_path):
     assignments.write_copies(LESSONS, tmp_path)
-    command = [sys.executable, '-m', 'ruff', 'check', '--isolated', '--select', 'F821', tmp_path]
+    places = [tmp_path / place for place in ('student', 'solutions', 'nbgrader/source')]
+    command = [sys.executable, '-m', 'ruff', 'check', '--isolated', '--select', 'F821', *places]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
