@@ -47,7 +47,7 @@ TOOLS = {
     'lab/34_other_features': '03_grid',
     'lab/47_familiar': '03_grid',
     'lab/48_calibration': '13_decode',
-    'lab/36_checks': '17_captioner',
+    'lab/36_checks': '23_gpu',
     'lab/50_help': '',
     'lab/42_spoken': '13_decode',
     'lab/46_on_device': '17_captioner',
