@@ -35,7 +35,7 @@ outputs: $(INSTALLED)  ## execute every notebook and say which kept outputs no l
 bench: $(INSTALLED)  ## time of every part beside a straightforward version -> results/bench.json (one thread, minutes)
 	OMP_NUM_THREADS=1 $(RUN) tests/bench/bench.py
 
-bench-long: $(INSTALLED)  ## twenty SIGKILLs, memory of a large epoch (20 GB sparse file), the paper's recipe by name -> results/{kills,memory,recipe}.json (minutes)
+bench-long: $(INSTALLED)  ## a hundred SIGKILLs, memory of a large epoch (20 GB sparse file), the paper's recipe by name -> results/{kills,memory,recipe}.json (minutes)
 	for name in memory recipe kills; do OMP_NUM_THREADS=1 $(RUN) tests/bench/$$name.py || exit 1; done
 
 real: $(INSTALLED)  ## what the shipped model says of 30 real scenes in ../shared -> results/real_triplets.json (seconds)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from safetensors.torch import save_file
+from safetensors.torch import save
 from .decode import greedy
 from .grid import get_backbone, to_pixels
 from .inputs import ModelConfig
@@ -87,7 +87,8 @@ def save_captioner(
     weights = {name: w.contiguous() for name, w in c.model.state_dict().items()}
     if c.familiar:
         weights |= c.familiar.tensors()
-    write_whole(path, lambda part: save_file(weights, part, {'idc_nb': json.dumps(text)}))
+    content = save(weights, {'idc_nb': json.dumps(text)})
+    write_whole(path, lambda part: part.write_bytes(content))
 
 
 def load_captioner(

@@ -8,6 +8,7 @@ __all__ = ['write_checkpoint', 'Rotate', 'read_state', 'newest_checkpoint', 'Kee
 # %% ../../nbs/lab/06_checkpoints.ipynb #i606d25a
 import errno
 import os
+import signal
 import warnings
 import zipfile
 import zlib
@@ -16,7 +17,7 @@ import lightning as L
 from pathlib import Path
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from .files import write_whole
+from .files import end_with_parent, write_whole
 
 # %% ../../nbs/lab/06_checkpoints.ipynb #30176b06
 def write_checkpoint(
@@ -85,7 +86,7 @@ def newest_checkpoint(
 
 # %% ../../nbs/lab/06_checkpoints.ipynb #017b1cb0
 class Keep(L.Callback):
-    "Write a checkpoint every `every` steps, at the end, and on SIGTERM."
+    "Write a checkpoint every `every` steps, at the end, and on SIGTERM (to any of the processes)."
 
     def __init__(
         self,
@@ -93,17 +94,32 @@ class Keep(L.Callback):
         every: int,  # steps
     ):
         self.path, self.every = Path(path), every
+        self.started_by = os.getpid()
+        self.asked = None  # to end; None: this process does not train
 
     def save(self, trainer):
         trainer.save_checkpoint(self.path)
 
+    def on_train_start(self, trainer, *_):
+        self.asked = False
+        if trainer.world_size > 1:
+            signal.signal(signal.SIGTERM, self.note)
+        if os.getpid() != self.started_by:  # a fork
+            end_with_parent()
+
+    def note(self, *_):
+        self.asked = True
+
     def on_train_batch_end(self, trainer, *_):
         if trainer.global_step % self.every == 0:
             self.save(trainer)
+        if trainer.world_size > 1:
+            if trainer.strategy.reduce_boolean_decision(self.asked, all=False):
+                raise SIGTERMException
 
     def on_train_end(self, trainer, *_):
         self.save(trainer)
 
     def on_exception(self, trainer, stage, exception):
-        if isinstance(exception, SIGTERMException):
+        if isinstance(exception, SIGTERMException) and self.asked is not None:
             self.save(trainer)

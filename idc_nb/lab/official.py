@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from ..fda import fda_similarities, ranking_loss, summaries
 from ..fgvc import ClassHeads, fgvc_losses
 from ..finetune import causal_mask
 from ..inputs import CELL1, IMG2, MAX_POSITIONS, TEXT
 from ..inputs import ExactLayerNorm, InputEmbedding, ModelConfig, sinusoid
+from .checkpoints import write_checkpoint
 from .files import read_json, write_whole
 from .left_out import match_logits
 from ..mlm import IGNORE, read_pair
@@ -291,12 +292,13 @@ def save_checkpoint(r: ReleasedModel, path):
         raise ValueError(f'the released layout has {lack}')
     state, path = r.official_state(), Path(path)
     if path.suffix == '.safetensors':
-        return write_whole(path, lambda p: save_file({k: v.clone() for k, v in state.items()}, p))
+        content = save({k: v.clone() for k, v in state.items()})
+        return write_whole(path, lambda p: p.write_bytes(content))
     whole = state
     if r.step is not None:
         batches = defaultdict(int, r.batches)
         whole = dict(global_step=r.step, model_state_dict=state, task_batch_num=batches)
-    write_whole(path, lambda p: torch.save(whole, p))
+    write_checkpoint(whole, path)
 
 # %% ../../nbs/lab/21_official.ipynb #05e44997
 def start_finetuning(

@@ -454,10 +454,10 @@ def device_training(
         if data is None:
             some = [part for part in parts_of(batches) if part]
             data = DeviceData(store, device, some[0].fold)
-        start, training = time.time(), DeviceStage(stage, batches, data)
+        start, training = time.monotonic(), DeviceStage(stage, batches, data)
         for step in training.run():
             yield name, step
-        seconds = time.time() - start
+        seconds = time.monotonic() - start
         speed = round(batches.steps / seconds, 1)
         figures[name] = dict(steps=batches.steps, seconds=round(seconds, 1), steps_per_second=speed)
         figures[name]['losses'] = training.losses
