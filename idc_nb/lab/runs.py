@@ -9,11 +9,9 @@ __all__ = ['clock', 'machine', 'commit', 'scenes_of', 'records', 'caption_triple
 import math
 import os
 import platform
-import shutil
 import subprocess
 import time
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from textwrap import fill
 import torch
@@ -154,6 +152,11 @@ def record(
         raise ValueError(f'{run} is a run of the recipe {name!r}: expected a name like demo_half')
     end = name.removeprefix('demo') + (f'_seed{out["seed"]}' if out['seed'] else '')
     written = [results / f'demo{end}.json', results / f'gallery{end}.png']
-    for source, path in zip((run / 'demo.json', run / 'gallery.png'), written):
-        write_whole(path, partial(shutil.copyfile, source))
+    _copy(run / 'demo.json', written[0])
+    _copy(run / 'gallery.png', written[1])
     return written
+
+
+def _copy(source, path):
+    content = source.read_bytes()
+    write_whole(path, lambda part: part.write_bytes(content))
