@@ -62,6 +62,8 @@ def read_json(
         return json.loads(text)
     except json.JSONDecodeError as e:
         raise ValueError(f'{path}, line {e.lineno}: not JSON ({e.msg})') from None
+    except (ValueError, RecursionError) as e:  # a number of thousands of digits; deep nesting
+        raise ValueError(f'{path}: cannot be read as JSON ({e})') from None
 
 
 def get_key(
