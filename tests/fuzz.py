@@ -208,7 +208,7 @@ def change(rng, raw, others):
     return raw[: 2**22]
 
 
-GROWTH = 2**13  # bytes; the time of torch's answer to a long name grows as its square (2.14)
+GROWTH = 2**11  # bytes; the time of torch's answer to a long name grows as its square (2.14)
 
 
 def change_member(rng, raw, others):
@@ -247,7 +247,7 @@ def limits():
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + BYTES, before[1]))
     handler = signal.signal(signal.SIGPROF, ring)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
-    faulthandler.dump_traceback_later(20 * SECONDS, exit=True)  # waits, or loops outside Python
+    faulthandler.dump_traceback_later(60 * SECONDS, exit=True)  # waits, or loops outside Python
     try:
         yield
     finally:
