@@ -148,7 +148,7 @@ class UpDownSpeaker(Speaker):
         first = self.first(torch.cat([second[0], mean, word], 1), first)
         asked = torch.tanh(keys + self.query(first[0])[:, None])  # (B,F,dim)
         weights = self.score(asked).squeeze(2).softmax(1)  # (B,F)
-        fact = (weights[:, :, None] * facts).sum(1)  # (B,w)
+        fact = (weights[:, None] @ facts).squeeze(1)  # (B,w)
         second = self.second(torch.cat([fact, first[0]], 1), second)
         return second[0], [first, second], weights
 
@@ -176,8 +176,8 @@ class IFDC(Rival):
     def with_attributes(self, v: Tensor) -> Tensor:  # (B,N,d) -> (B,N,d)
         "Fuse the words of the attributes into each cell, all of them twice."
         chosen = self.probe(v).unflatten(2, self.words.shape[:2]).softmax(3)  # (B,N,4,12)
-        words = torch.einsum('bnkv,kvd->kbnd', chosen, self.words)  # (4,B,N,d)
-        gates = F.relu(self.of_word(words))
+        words = self.of_word(self.words)  # (4,12,d); the shares add up to 1, so first or last
+        gates = F.relu(torch.einsum('bnkv,kvd->kbnd', chosen, words))  # (4,B,N,d)
         for gate in (*gates, *gates):
             v = v + self.back(F.relu(self.of_cell(v)) * gate)
         return v
