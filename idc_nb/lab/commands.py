@@ -47,8 +47,8 @@ def _reader_gone():  # Python flushes stdout at its end; let that go nowhere
 
 def _sentence(e):  # what an error says, in one line
     if isinstance(e, OSError) and e.strerror:
-        full = e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # all our files are named
-        where = e.filename or ('standard output' if full else '')
+        full = map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+        where = e.filename or ('standard output' if e.strerror in full else '')  # files are named
         return e.strerror + (f': {where}' if where else '')
     return ' '.join(str(e.args[0] if e.args else type(e).__name__).split())
 
