@@ -10,7 +10,7 @@ FROM ?= runs/demo_$(SEED)
 MODEL ?= mini_clevr
 RIVAL ?= DUDA
 
-.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme docs assignments assignments-check test-browser test-all fuzz mutants depth alignment cases rivals clean
+.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme docs assignments assignments-check test-browser test-all fuzz mutants depth alignment cases rivals results results-check why clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score; everything goes to runs/demo_SEED
 	$(RUN) -m idc_nb.demo --seed $(SEED)
@@ -68,6 +68,15 @@ checkpoint-birds: $(INSTALLED)  ## train and pack the checkpoint for birds (ten 
 
 rivals: $(INSTALLED)  ## the systems of the paper's tables and ours, at three jitters, SEEDS seeds each -> results/rivals.json (many hours, resumable)
 	$(RUN) -m idc_nb.lab.rival_runs --seeds $(SEEDS)
+
+why: $(INSTALLED)  ## what is inside the models of `make ablation` after each stage (seed SEED) -> results/ablation_why.json (twenty minutes)
+	OMP_NUM_THREADS=1 $(RUN) -m idc_nb.lab.why --seed $(SEED)
+
+results: $(INSTALLED)  ## run what is missing in results/, SEEDS runs a row; says what is left, may be stopped (hours, resumable)
+	$(RUN) tests/results.py --seeds $(SEEDS)
+
+results-check: $(INSTALLED)  ## do the numbers and pictures of the book follow from results/, and its settings from the code? (a minute or two)
+	OMP_NUM_THREADS=1 $(RUN) tests/results.py --check
 
 lab: $(INSTALLED)  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab index.ipynb

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from idc_nb.ablation import ABLATION, ABLATION_ROWS, BUDGET, PAPER, STORY
-from idc_nb.ablation import ablation, frame, learning, row_recipe
+from idc_nb.ablation import ablation, differences, frame, learning, row_recipe
 from idc_nb.lab.files import json_form
 
 ROOT = Path(__file__).parents[1]
@@ -44,6 +44,12 @@ def test_the_recorded_file_is_of_these_rows():
     assert set(out['differences']) == set(STORY)
     runs = frame(out)
     assert isinstance(runs, pd.DataFrame) and {'judging', 'truth', 'CIDEr-D'} <= set(runs.columns)
+
+
+def test_the_recorded_intervals_follow_from_the_recorded_answers():
+    out = json.loads((ROOT / 'results' / 'ablation.json').read_text())
+    pairs = len(out['rows']['none'][0]['true'])
+    assert differences(out, [True, False] * (pairs // 2)) == out['differences']
 
 
 def test_other_settings_do_not_get_into_the_file(tmp_path):
