@@ -57,17 +57,15 @@ def test_size(stem):
 
 
 EXERCISE = re.compile(r'\*\*Exercise (\d+) \((predict|write|think), (\d+) minutes\)\.\*\* ')
-COURSE = [stem for stem in PART_I if stem < '21' or stem > '23']
-OLD_ONES = ('15', '18', '19', '20', '23')  # lessons that keep exercises of another form
 
 
-@pytest.mark.parametrize('stem', COURSE)
+@pytest.mark.parametrize('stem', PART_I)
 def test_exercises(stem):
     found = cells(stem)
     marked = [(i, EXERCISE.match(s)) for i, (_, s) in enumerate(found) if EXERCISE.match(s)]
     assert [int(m.group(1)) for _, m in marked] == list(range(1, len(marked) + 1))
     kinds = [m.group(2) for _, m in marked]
-    if not stem.startswith((*OLD_ONES, '00')):
+    if stem != '00_task':
         assert kinds.count('predict') == 1 and kinds.count('write') == 2 and 'think' in kinds
     for i, m in marked:
         assert '<details><summary>Answer</summary>' in found[i][1]
@@ -78,7 +76,7 @@ def test_exercises(stem):
             assert check.startswith(f'#| check {name}\n')
             assert check.endswith(f'attempt(check_{name}, my_{name})')
     loose = [s for kind, s in found if kind == 'markdown' and '**Exercise.**' in s]
-    assert not loose or stem.startswith(OLD_ONES), f'{stem} has exercises without a number'
+    assert not loose, f'{stem} has exercises without a number'
 
 
 @pytest.mark.parametrize('stem', PART_I)

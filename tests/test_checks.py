@@ -12,16 +12,20 @@ import math
 import os
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from book import PART_I, cells
-from idc_nb import pretrain
+from idc_nb import ablation, pretrain
 from idc_nb.inputs import IMG2, TEXT, sinusoid
 from idc_nb.lab import checks
+from idc_nb.lab.runs import scenes_of
 from idc_nb.mvcl import choose_cells as our_cells
+from idc_nb.world.bird_words import judge_claims, species_of
+from idc_nb.world.language import is_true
 from idc_nb.vocab import BOS, EOS, MASK, PAD, SPECIALS, UNK
 
 WRONG, RIGHT = [], []
@@ -1768,6 +1772,543 @@ def write_whole(path, save):
         part.unlink(missing_ok=True)
         raise
     part.replace(path)
+
+
+# ---- 15, 18
+
+
+def _things(text):
+    words = iter(text.split())
+    return list(zip(words, words, words, words))
+
+
+@wrong('must keep their order')
+def mirror_description(text):
+    return ' '.join(reversed(text.split()))
+
+
+@wrong('nothing is mirrored')
+def mirror_description(text):
+    return text
+
+
+@wrong('words are lost or new')
+def mirror_description(text):
+    return ' '.join(' '.join(t) for t in reversed(_things(text)[1:]))
+
+
+@wrong("expected 'tiny gray matte ball")
+def mirror_description(text):
+    things = _things(text)
+    return ' '.join(' '.join(thing) for thing in things[:2][::-1] + things[2:])
+
+
+@right
+def mirror_description(text):
+    return ' '.join(' '.join(thing) for thing in _things(text)[::-1])
+
+
+def _first_faults(rows, triplets, scenes, all_pairs=False, name='true'):
+    found = {}
+    for k, t in enumerate(triplets):
+        if t.changed or all_pairs:
+            part = is_true(rows[k]['candidate'], *scenes_of(t, scenes)).wrong or name
+            line = found.setdefault(t.kind, {})
+            line[part] = line.get(part, 0) + 1
+    return found
+
+
+@wrong('without a change is counted')
+def faults(rows, triplets, scenes):
+    return _first_faults(rows, triplets, scenes, all_pairs=True)
+
+
+@wrong('count it as "true"')
+def faults(rows, triplets, scenes):
+    return _first_faults(rows, triplets, scenes, name=None)
+
+
+@wrong('a line for each kind of change')
+def faults(rows, triplets, scenes):
+    found = {}
+    for counts in _first_faults(rows, triplets, scenes).values():
+        found |= counts
+    return found
+
+
+@wrong('one count for each sentence')
+def faults(rows, triplets, scenes):
+    found = _first_faults(rows, triplets, scenes)
+    return {kind: dict.fromkeys(counts, 1) for kind, counts in found.items()}
+
+
+@wrong('ask `is_true`')
+def faults(rows, triplets, scenes):
+    found = {}
+    for row, t in zip(rows, triplets):
+        if t.changed:
+            part = 'true' if row['candidate'] in t.captions else 'type'
+            line = found.setdefault(t.kind, {})
+            line[part] = line.get(part, 0) + 1
+    return found
+
+
+@wrong('not the first wrong parts')
+def faults(rows, triplets, scenes):
+    found = _first_faults(rows, triplets, scenes)
+    for counts in found.values():
+        counts['wrong'] = sum(n for part, n in list(counts.items()) if part != 'true')
+        for part in set(counts) - {'true', 'wrong'}:
+            del counts[part]
+    return found
+
+
+@right
+def faults(rows, triplets, scenes):
+    return _first_faults(rows, triplets, scenes)
+
+
+def _records(said, triplets, scenes, judged=lambda p, t: p > 0.5, true=None):
+    rows = []
+    for t, (text, p) in zip(triplets, said):
+        verdict = is_true(text, *scenes_of(t, scenes)).true if true is None else true(text, t)
+        about = dict(judged=judged(p, t), true=verdict, kind=t.kind)
+        rows.append(dict(id=t.id, references=list(t.captions), candidate=text, **about))
+    return rows
+
+
+@wrong('not whether it is right')
+def records(said, triplets, scenes):
+    return _records(said, triplets, scenes, lambda p, t: (p > 0.5) == t.changed)
+
+
+@wrong('above one half')
+def records(said, triplets, scenes):
+    return _records(said, triplets, scenes, lambda p, t: p < 0.5)
+
+
+@wrong('without being a reference')
+def records(said, triplets, scenes):
+    return _records(said, triplets, scenes, true=lambda text, t: text in t.captions)
+
+
+@wrong('must be True or False')
+def records(said, triplets, scenes):
+    return _records(said, triplets, scenes, true=lambda text, t: None)
+
+
+@wrong('a dict a pair')
+def records(said, triplets, scenes):
+    return _records(said, triplets, scenes)[::2]
+
+
+@wrong('is not that of the pair')
+def records(said, triplets, scenes):
+    rows = _records(said, triplets, scenes)
+    return [row | dict(id=str(k)) for k, row in enumerate(rows)]
+
+
+@right
+def records(said, triplets, scenes):
+    return _records(said, triplets, scenes)
+
+
+# ---- 19, 20
+
+
+def _steps(recipe, budget, tasks=True, line=None, add=True, mean=True, warm=0.3):
+    cost = ablation.STEP_SECONDS[recipe.model.get('pair_layers', 1) == 0 if line is None else line]
+    left = budget - recipe.gic.steps * cost['gic'] - recipe.judge_steps * cost['judge']
+    if tasks and recipe.tasks:
+        share = recipe.pretrain.steps / (len(recipe.tasks) if mean else 1)
+        left -= sum(share * cost[task] for task in recipe.tasks)
+    steps = left // cost['words'] + add * recipe.judge_steps
+    finetune = replace(recipe.finetune, steps=int(steps), warmup=int(warm * steps))
+    return replace(recipe, finetune=finetune)
+
+
+@wrong('add them')
+def equal_seconds(recipe, budget):
+    return _steps(recipe, budget, add=False)
+
+
+@wrong('steps of pre-training cost seconds')
+def equal_seconds(recipe, budget):
+    return _steps(recipe, budget, tasks=False)
+
+
+@wrong('take the mean of their costs')
+def equal_seconds(recipe, budget):
+    return _steps(recipe, budget, mean=False)
+
+
+@wrong('cheaper steps')
+def equal_seconds(recipe, budget):
+    return _steps(recipe, budget, line=0)
+
+
+@wrong('a warm-up of 30 %')
+def equal_seconds(recipe, budget):
+    return _steps(recipe, budget, warm=0.5)
+
+
+@wrong('more than the fine-tuning')
+def equal_seconds(recipe, budget):
+    return replace(_steps(recipe, budget), name='mine')
+
+
+@right
+def equal_seconds(recipe, budget):
+    return _steps(recipe, budget)
+
+
+def _bootstrap(gains, rng, draws, seeds=True, pairs=True, replacement=True, ends=(2.5, 97.5)):
+    S, P = gains.shape
+    means = []
+    for _ in range(draws):
+        s = rng.choice(S, S, replace=replacement) if seeds else np.arange(S)
+        p = rng.choice(P, P, replace=replacement) if pairs else np.arange(P)
+        means.append(gains[np.ix_(s, p)].mean())
+    return [100 * x for x in (gains.mean(), *np.percentile(means, ends))]
+
+
+@wrong('draw the seeds anew, too')
+def bootstrap(gains, rng, draws):
+    return _bootstrap(gains, rng, draws, seeds=False)
+
+
+@wrong('some come twice')
+def bootstrap(gains, rng, draws):
+    return _bootstrap(gains, rng, draws, pairs=False)
+
+
+@wrong('not single numbers')
+def bootstrap(gains, rng, draws):
+    flat = gains.flatten()
+    means = [rng.choice(flat, flat.size).mean() for _ in range(draws)]
+    return [100 * x for x in (flat.mean(), *np.percentile(means, (2.5, 97.5)))]
+
+
+@wrong('100 times the share')
+def bootstrap(gains, rng, draws):
+    return [x / 100 for x in _bootstrap(gains, rng, draws)]
+
+
+@wrong('is too wide')
+def bootstrap(gains, rng, draws):
+    return _bootstrap(gains, rng, draws, ends=(0.1, 99.9))
+
+
+@wrong('stands above the higher')
+def bootstrap(gains, rng, draws):
+    mean, low, high = _bootstrap(gains, rng, draws)
+    return mean, high, low
+
+
+@right
+def bootstrap(gains, rng, draws):
+    return _bootstrap(gains, rng, draws)
+
+
+def _blind(birds, seed, order=None, text=0):
+    order = np.random.default_rng(seed).permutation(len(birds.test)) if order is None else order
+    ids = [birds.test[i].id for i in order]
+    return {ids[k - 1]: birds.test[i].captions[text] for k, i in enumerate(order)}
+
+
+@wrong('a paragraph of its own')
+def blind(birds, seed=0):
+    return {t.id: t.captions[1] for t in birds.test}
+
+
+@wrong('the seed has no effect')
+def blind(birds, seed=0):
+    return _blind(birds, seed, order=range(len(birds.test)))
+
+
+@wrong('said of two pairs')
+def blind(birds, seed=0):
+    one, two = birds.test[:2]
+    said = {t.id: one.captions[0] for t in birds.test}
+    return said | {one.id: two.captions[0]}
+
+
+@wrong('a string')
+def blind(birds, seed=0):
+    return _blind(birds, seed, text=slice(0, 1))
+
+
+@wrong('the id of every pair')
+def blind(birds, seed=0):
+    return dict(list(_blind(birds, seed).items())[1:])
+
+
+@right
+def blind(birds, seed=0):
+    return _blind(birds, seed, text=1)
+
+
+def _truth(said, birds, turn=False, unread=True, per_pair=False):
+    hits, totals = [], []
+    for t in birds.test:
+        images = [t.img2, t.img1] if turn else [t.img1, t.img2]
+        v = judge_claims(said[t.id], *species_of(birds.root, images))
+        hits.append(len(v.right))
+        totals.append(len(v.right + v.wrong + (v.unread if unread else ())))
+    if per_pair:
+        return 100 * sum(h / max(1, n) for h, n in zip(hits, totals)) / len(hits)
+    return 100 * sum(hits) / (sum(totals) or 1)
+
+
+@wrong('in their order')
+def truth_share(said, birds):
+    return _truth(said, birds, turn=True)
+
+
+@wrong('add it to the total')
+def truth_share(said, birds):
+    return _truth(said, birds, unread=False)
+
+
+@wrong('count the claims of all paragraphs')
+def truth_share(said, birds):
+    return _truth(said, birds, per_pair=True)
+
+
+@wrong('expected per cent')
+def truth_share(said, birds):
+    return _truth(said, birds) / 100
+
+
+@right
+def truth_share(said, birds):
+    return _truth(said, birds)
+
+
+# ---- 21, 22
+
+
+def _threshold(cells, k):
+    return cells >= cells.flatten(1).sort(1).values[:, -k, None, None]
+
+
+@wrong('of both images together')
+def largest_cells(cells, k):
+    return cells >= cells.sort(2).values[..., -k, None]
+
+
+@wrong('the smallest cells')
+def largest_cells(cells, k):
+    return _threshold(-cells, k)
+
+
+@wrong('expected 4 cells for each word')
+def largest_cells(cells, k):
+    return cells > cells.mean((1, 2), keepdim=True)
+
+
+@wrong('True and False')
+def largest_cells(cells, k):
+    return _threshold(cells, k).float()
+
+
+@wrong('not the cells that matter most')
+def largest_cells(cells, k):
+    chosen = _threshold(cells, k)
+    return torch.cat([chosen[:1], chosen[1:].flip(2)])
+
+
+@right
+def largest_cells(cells, k):
+    return _threshold(cells, k)
+
+
+@wrong('must be cut off in each head')
+def gradient_weighted(weights, slopes):
+    return (weights * slopes).mean(1)
+
+
+@wrong('cut off before the mean')
+def gradient_weighted(weights, slopes):
+    return (weights * slopes).mean(1).clamp(min=0)
+
+
+@wrong('no effect')
+def gradient_weighted(weights, slopes):
+    return slopes.clamp(min=0).mean(1)
+
+
+@wrong('the heads, which are axis 1')
+def gradient_weighted(weights, slopes):
+    return (weights * slopes).clamp(min=0)
+
+
+@wrong('are added up')
+def gradient_weighted(weights, slopes):
+    return (weights * slopes).clamp(min=0).sum(1)
+
+
+@wrong('as if it spoke for it')
+def gradient_weighted(weights, slopes):
+    return (weights * slopes).abs().mean(1)
+
+
+@right
+def gradient_weighted(weights, slopes):
+    heads = [F.relu(a * s) for a, s in zip(weights.unbind(1), slopes.unbind(1))]
+    return sum(heads) / len(heads)
+
+
+def _best(x, y, unit=True):
+    x, y = (v / v.norm(dim=2, keepdim=True) if unit else v for v in (x, y))
+    return torch.einsum('bid,bjd->bij', x, y)
+
+
+@wrong('not at the same place alone')
+def unmatched(x, y):
+    return 1 - F.cosine_similarity(x, y, dim=2)
+
+
+@wrong('expected those of x')
+def unmatched(x, y):
+    return 1 - _best(x, y).amax(1)
+
+
+@wrong('one minus the cosine')
+def unmatched(x, y):
+    return _best(x, y).amax(2)
+
+
+@wrong('normalise them first')
+def unmatched(x, y):
+    return 1 - _best(x, y, unit=False).amax(2)
+
+
+@wrong('not the mean over all cells')
+def unmatched(x, y):
+    return 1 - _best(x, y).mean(2)
+
+
+@right
+def unmatched(x, y):
+    return torch.stack([(1 - _best(x, y)[:, i]).min(1).values for i in range(x.shape[1])], 1)
+
+
+def _gain(ours, theirs, draws, apart=False, single=False, replacement=True):
+    rng = np.random.default_rng(5)
+    a, b = (np.array([[bit == '1' for bit in run] for run in some]) for some in (ours, theirs))
+    if single:  # each run of each pair is drawn by itself
+        gains = (a * 1.0 - b).flatten()
+        means = [rng.choice(gains, gains.size).mean() for _ in range(draws)]
+    else:
+        a, b, P = a.mean(0), b.mean(0), a.shape[1]
+        means = []
+        for _ in range(draws):
+            i = rng.choice(P, P, replace=replacement)
+            means.append(a[i].mean() - b[rng.integers(P, size=P) if apart else i].mean())
+    return [100 * x for x in (a.mean() - b.mean(), *np.percentile(means, (2.5, 97.5)))]
+
+
+@wrong('gain is theirs')
+def paired_gain(ours, theirs, draws=2000):
+    return _gain(theirs, ours, draws)
+
+
+@wrong('asked the same pairs')
+def paired_gain(ours, theirs, draws=2000):
+    return _gain(ours, theirs, draws, apart=True)
+
+
+@wrong('mean of the runs for each pair')
+def paired_gain(ours, theirs, draws=2000):
+    return _gain(ours, theirs, draws, single=True)
+
+
+@wrong('with replacement')
+def paired_gain(ours, theirs, draws=2000):
+    return _gain(ours, theirs, draws, replacement=False)
+
+
+@wrong('100 times the share')
+def paired_gain(ours, theirs, draws=2000):
+    return [x / 100 for x in _gain(ours, theirs, draws)]
+
+
+@right
+def paired_gain(ours, theirs, draws=2000):
+    return _gain(ours, theirs, draws)
+
+
+# ---- 23
+
+
+def _of_rank(batch, mine, captions=None):
+    share = {key: x[mine] for key, x in batch.items() if key != 'ids'}
+    K = len(batch['ids']) // len(batch['changed'])
+    rows = [k for pair in range(len(batch['changed']))[mine] for k in range(K * pair, K * pair + K)]
+    return share | dict(ids=batch['ids'][rows if captions is None else captions])
+
+
+@wrong('not a block')
+def rank_share(batch, rank, world):
+    n = len(batch['changed']) // world
+    return _of_rank(batch, slice(rank * n, rank * n + n))
+
+
+@wrong('captions belong to other pairs')
+def rank_share(batch, rank, world):
+    return _of_rank(batch, slice(rank, None, world), slice(rank, None, world))
+
+
+@wrong('the captions of all pairs')
+def rank_share(batch, rank, world):
+    return _of_rank(batch, slice(rank, None, world), slice(None))
+
+
+@wrong('img2 is not that')
+def rank_share(batch, rank, world):
+    share = _of_rank(batch, slice(rank, None, world))
+    return share | dict(img2=batch['img2'])
+
+
+@wrong('expected the pairs')
+def rank_share(batch, rank, world):
+    return _of_rank(batch, slice(world - 1 - rank, None, world))
+
+
+@right
+def rank_share(batch, rank, world):
+    return _of_rank(batch, slice(rank, None, world))
+
+
+@wrong('with few words weighs more')
+def even_losses(sums, counts):
+    return sums / counts
+
+
+@wrong('divides by W once more')
+def even_losses(sums, counts):
+    return sums / counts.sum()
+
+
+@wrong('expected a result of shape')
+def even_losses(sums, counts):
+    return sums.sum() / counts.sum()
+
+
+@wrong('a share of its own losses')
+def even_losses(sums, counts):
+    return (sums.sum() / counts.sum()).expand(len(sums))
+
+
+@wrong('nothing is divided')
+def even_losses(sums, counts):
+    return sums + 0
+
+
+@right
+def even_losses(sums, counts):
+    return sums * len(counts) / counts.sum()
 
 
 # ---- what holds of them

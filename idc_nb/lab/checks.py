@@ -12,9 +12,12 @@ __all__ = ['SOLUTIONS', 'lesson_setup', 'Wrong', 'says', 'run', 'shaped', 'close
            'check_swap_things', 'check_swap_value', 'check_ranking_loss', 'check_wins_by_kind', 'check_task_at_step',
            'check_resting_eyes', 'check_causal_mask', 'check_query_mask', 'check_pack', 'greedy_step',
            'check_greedy_step', 'beam_step', 'check_beam_step', 'pick_other', 'check_pick_other', 'clipped_precision',
-           'check_clipped_precision', 'rouge_l', 'check_rouge_l', 'tf_idf', 'check_tf_idf', 'check_perceive_singly',
-           'check_contrast_loss', 'same_label', 'check_same_label', 'partner', 'check_partner', 'check_from_grids',
-           'check_write_whole']
+           'check_clipped_precision', 'rouge_l', 'check_rouge_l', 'tf_idf', 'check_tf_idf', 'mirror_description',
+           'check_mirror_description', 'check_perceive_singly', 'check_contrast_loss', 'same_label', 'check_same_label',
+           'partner', 'check_partner', 'check_from_grids', 'check_write_whole', 'check_faults', 'check_records',
+           'check_equal_seconds', 'check_bootstrap', 'check_blind', 'check_truth_share', 'check_largest_cells',
+           'check_gradient_weighted', 'check_unmatched', 'check_paired_gain', 'rank_share', 'check_rank_share',
+           'even_losses', 'check_even_losses']
 
 # %% ../../nbs/lab/36_checks.ipynb #b272712d
 import inspect
@@ -24,6 +27,7 @@ import re
 import tempfile
 import traceback
 from collections import Counter
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from textwrap import dedent
@@ -32,12 +36,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from .. import captioner, decode, fda, fgvc, finetune, gic, grid, inputs, mlm, model, mvcl
-from .. import negatives, pairs, pretrain, training, vocab
-from . import files, stack
+from .. import ablation, alignment, captioner, decode, demo, expansion, fda, fgvc, finetune
+from .. import gic, grid, inputs, mlm, model, mvcl, negatives, pairs, pretrain, rivals
+from .. import training, vocab
+from . import clevr_rivals, files, readers, runs, stack
 from .sentence_parts import read_parts
 from .store import lesson_store
 from ..mlm import IGNORE
+from ..world import bird_words
 from ..vocab import BOS, CLS, EOS, MASK, PAD, SPECIALS, UNK
 
 # %% ../../nbs/lab/36_checks.ipynb #2805d989
@@ -1078,6 +1084,30 @@ def check_tf_idf(f):
     same(new['purple'], math.log(3), 'a word that no reference has: take max(1, 0) pairs')
 
 # %% ../../nbs/lab/36_checks.ipynb #e480b2ec
+def mirror_description(text):  # things from left to right, four words each -> of the mirrored one
+    words = text.split()
+    things = [words[i : i + 4] for i in range(0, len(words), 4)]
+    return ' '.join(word for thing in reversed(things) for word in thing)
+
+
+@checks(mirror_description)
+def check_mirror_description(f):
+    "f(description) -> description of the mirrored picture: things of four words each."
+    one, two = 'large red metal cube', 'small blue rubber sphere'
+    for things in ([one], [one, two], [one, two, 'tiny gray matte ball'], [two, one, one]):
+        text = ' '.join(things)
+        found = run(f, text)
+        says(isinstance(found, str), f'expected a string, found a {type(found).__name__}')
+        words = 'the words of a thing must keep their order: only the things change places'
+        says(found != ' '.join(reversed(text.split())), words)
+        same_words = 'words are lost or new: the mirrored picture shows the same things'
+        says(sorted(found.split()) == sorted(text.split()), same_words)
+        right = ' '.join(reversed(things))
+        says(right == text or found != text, 'nothing is mirrored: the last thing must stand first')
+        says(found == right, f'expected {right!r}, found {found!r}')
+    says(run(f, '') == '', 'an empty description has an empty mirror')
+
+
 @checks(gic.perceive_singly)
 def check_perceive_singly(f):
     "f(model, images) -> (B,N+2,d), as `gic.perceive_singly`."
@@ -1220,3 +1250,325 @@ def check_write_whole(f):
     says(path.read_text() == 'new', 'the old file was not replaced')
     same_disk = 'the part lies in another folder: a rename works only on the same disk'
     says(seen[0].parent == folder, same_disk)
+
+# %% ../../nbs/lab/36_checks.ipynb #5acfb74b
+def _change_pairs():  # pairs of the lessons, their scenes, and a sentence for each
+    root = pairs.lesson_data()
+    triplets = pairs.read_clevr_change(root, 'train')[:60]
+    said = [t.captions[0] for t in triplets[:40]]  # true
+    said += [t.captions[0] for t in triplets[10:20]] + ['red red', 'there is no change'] * 4
+    said += ['there is no change', 'red red']
+    scenes = files.read_json(root / 'scenes.json')
+    return [replace(t, captions=('one', t.id)) for t in triplets], scenes, said
+
+
+@checks(demo.faults)
+def check_faults(f):
+    "f(rows, triplets, scenes) -> {kind: {'true' or wrong part: count}}, as `demo.faults`."
+    triplets, scenes, said = _change_pairs()
+    rows = [dict(candidate=text) for text in said]
+    right = demo.faults(rows, triplets, scenes)
+    found = run(f, rows, triplets, scenes)
+    says(isinstance(found, dict), f'expected a dict, found a {type(found).__name__}')
+    says('distractor' not in found, 'a pair without a change is counted: expected change pairs')
+    kinds = f'expected a line for each kind of change, {sorted(right)}, found {sorted(found)}'
+    says(set(found) == set(right), kinds)
+    parts = {part for counts in found.values() for part in counts}
+    says(None not in parts, 'a true sentence has no wrong part: count it as "true"')
+    totals = {kind: sum(counts.values()) for kind, counts in right.items()}
+    once = 'expected one count for each sentence about a change pair: true, or its first wrong part'
+    says({kind: sum(counts.values()) for kind, counts in found.items()} == totals, once)
+    judge = 'a sentence can be true without being a reference: ask `is_true` of the two scenes'
+    says(any('true' in counts for counts in found.values()), judge)
+    first = 'these are not the first wrong parts that `is_true` finds (`.wrong`)'
+    says({k: dict(c) for k, c in found.items()} == {k: dict(c) for k, c in right.items()}, first)
+
+
+@checks(runs.records)
+def check_records(f):
+    "f(said, triplets, scenes) -> a dict for each pair, as `lab.runs.records`."
+    triplets, scenes, texts = _change_pairs()
+    said = [(text, 0.1 + 0.8 * (k % 3 == 0)) for k, text in enumerate(texts)]
+    right = runs.records(said, triplets, scenes)
+    found = run(f, said, triplets, scenes)
+    says(isinstance(found, list) and len(found) == len(right), 'expected a list with a dict a pair')
+    keys = f'expected the keys {sorted(right[0])} in each'
+    says(all(isinstance(row, dict) and set(row) == set(right[0]) for row in found), keys)
+
+    def column(rows, key):
+        return [row[key] for row in rows]
+
+    honest = [row['judged'] == t.changed for row, t in zip(right, triplets)]
+    thinks = '`judged` says what the model thinks of the pair, not whether it is right'
+    says(column(found, 'judged') != honest, thinks)
+    half = '`judged` is True where the probability of a change is above one half'
+    says(column(found, 'judged') == column(right, 'judged'), half)
+    says(all(type(x) is bool for x in column(found, 'true')), '`true` must be True or False')
+    judge = 'a sentence can be true without being a reference: ask `is_true` of the two scenes'
+    says(column(found, 'true') == column(right, 'true'), judge)
+    says(column(found, 'candidate') == texts, '`candidate` is the sentence that was said')
+    says(found == right, 'the id, the references or the kind is not that of the pair')
+
+# %% ../../nbs/lab/36_checks.ipynb #a04b4849
+@checks(ablation.equal_seconds)
+def check_equal_seconds(f):
+    "f(recipe, budget) -> recipe with as many steps as the seconds allow, as the library's."
+    for row, budget in (('none', 780), ('mlm', 600), ('mlm_mvcl_fda', 780), ('no_encoder', 500)):
+        recipe = ablation.row_recipe(row, budget=None)
+        found, right = run(f, recipe, budget), ablation.equal_seconds(recipe, budget)
+        says(type(found) is type(recipe), f'expected a Recipe, found a {type(found).__name__}')
+        steps, n = found.finetune.steps, right.finetune.steps
+        cost = ablation.STEP_SECONDS[row == 'no_encoder']
+        judge = 'the steps of fine-tuning contain those of the judge alone: add them'
+        says(steps != n - recipe.judge_steps, judge)
+        if recipe.tasks:
+            tasks = [cost[task] for task in recipe.tasks]
+            spent = recipe.pretrain.steps * sum(tasks) / len(tasks)
+            free = f'the {recipe.pretrain.steps} steps of pre-training cost seconds, too'
+            says(abs(steps - n - spent / cost['words']) > 2, free)
+            if len(tasks) > 1:
+                each = spent * (len(tasks) - 1) / cost['words']
+                mean = 'a step of pre-training trains one task: take the mean of their costs'
+                says(abs(steps - n + each) > 2, mean)
+        cheaper = 'a row without the encoder has cheaper steps: its own line of STEP_SECONDS'
+        says(row != 'no_encoder' or steps > 0.8 * n, cheaper)
+        says(abs(steps - n) <= 1, f'row {row}: expected {n} steps of fine-tuning, found {steps}')
+        warm = f'expected a warm-up of 30 % of the steps, found {found.finetune.warmup} of {steps}'
+        says(abs(found.finetune.warmup - 0.3 * steps) <= 1, warm)
+        others = replace(found, finetune=recipe.finetune) == recipe
+        says(others, 'more than the fine-tuning has changed: use `replace`')
+
+
+@checks(ablation.bootstrap)
+def check_bootstrap(f):
+    "f(gains, rng, draws) -> [mean, low, high] in points, as `ablation.bootstrap`."
+    rng = np.random.default_rng(0)
+    of_seed, of_pair = rng.normal(0.02, 0.05, (6, 1)), rng.normal(0.02, 0.5, (1, 200))
+    for gains, what in ((of_seed + 0 * of_pair, 'seeds'), (0 * of_seed + of_pair, 'pairs')):
+        found = run(f, gains, np.random.default_rng(1), 1000)
+        says(len(found) == 3, 'expected three numbers: the mean, and both ends of the interval')
+        right = ablation.bootstrap(gains, np.random.default_rng(2), 1000)
+        says(abs(found[0] - right[0] / 100) > 1e-6, 'expected points: 100 times the share')
+        same(found[0], right[0], 'the first number is not the mean of all gains, in points')
+        says(found[1] <= found[2], 'the lower end stands above the higher one')
+        wide, expected = found[2] - found[1], right[2] - right[1]
+        no_draws = 'the interval has no width: draw with replacement, so that some come twice'
+        says(
+            wide > 0.01 * expected,
+            no_draws if what == 'pairs' else f'{no_draws[:25]}: draw the {what} anew, too',
+        )
+        narrow = f'the interval is too narrow: a draw must take whole {what}, not single numbers'
+        says(wide > 0.75 * expected, narrow)
+        says(wide < 1.3 * expected, 'the interval is too wide: expected 95 % of the draws inside')
+
+# %% ../../nbs/lab/36_checks.ipynb #560d3240
+@checks(expansion.blind)
+def check_blind(f):
+    "f(birds, seed) -> {id: paragraph that a person wrote of another pair}, as the library's."
+    for n in (9, 30):
+        test = [
+            pairs.Triplet(f'p{k}', '', '', (f'text {k}', f'also {k}'), 'bird') for k in range(n)
+        ]
+        birds, said = SimpleNamespace(test=test), []
+        for seed in (0, 1):
+            found = run(f, birds, seed)
+            says(isinstance(found, dict), f'expected a dict, found a {type(found).__name__}')
+            says(
+                set(found) == {t.id for t in test}, 'expected a paragraph for the id of every pair'
+            )
+            strings = 'expected one paragraph for each pair, a string'
+            says(all(isinstance(text, str) for text in found.values()), strings)
+            number = {text: k for k, t in enumerate(test) for text in t.captions}
+            says(set(found.values()) <= set(number), 'a paragraph was written of no pair')
+            of = [number[found[t.id]] for t in test]
+            own = 'a pair got a paragraph of its own: the speaker would be right without luck'
+            says(all(k != j for k, j in enumerate(of)), own)
+            says(len(set(of)) == n, 'some paragraphs are said of two pairs, others never')
+            said.append(of)
+        says(said[0] != said[1], 'the seed has no effect: draw the order of the pairs')
+
+
+@checks(expansion.truth_share)
+def check_truth_share(f):
+    "f(said, birds) -> per cent of the claims that hold, as `expansion.truth_share`."
+    root = bird_words.lesson_birds()
+    tsv = root / 'birds_to_words' / 'birds-to-words-v1.0.tsv'
+    test = readers.read_birds_to_words(tsv, 'train')[:12]
+    birds = SimpleNamespace(test=test, root=root)
+    people = {t.id: t.captions[0] for t in test}
+    found = run(f, people, birds)
+    says(not close(found, 1), 'expected per cent: 100 where everything holds')
+    same(found, 100, 'what people wrote of a pair holds: look at both species, in their order')
+    same(run(f, {i: '' for i in people}, birds), 0, 'expected 0 where nothing is claimed')
+    first = test[0].id
+    said = {
+        i: text if i == first else 'animal1 is smaller than animal2 .' for i, text in people.items()
+    }
+    right = expansion.truth_share(said, birds)
+    per_pair = 'count the claims of all paragraphs: a long paragraph claims more than a short one'
+    same(run(f, said, birds), right, per_pair)
+    said = {i: text + ' blah blah blah .' for i, text in people.items()}
+    unread = 'what the judge cannot read counts as wrong: add it to the total'
+    same(run(f, said, birds), expansion.truth_share(said, birds), unread)
+
+# %% ../../nbs/lab/36_checks.ipynb #00eb023a
+@checks(alignment.largest_cells)
+def check_largest_cells(f):
+    "f(cells, k) -> (W,2,N) bool, as `alignment.largest_cells`."
+    for W, N, k in ((3, 9, 4), (5, 4, 1)):
+        cells = torch.rand(W, 2, N, generator=_seeded(N))
+        cells[0, 0] += 1  # all of the largest cells lie in one image
+        found = run(f, cells, k)
+        shaped(found, W, 2, N)
+        says(found.dtype == torch.bool, f'expected True and False, found {found.dtype}')
+        counts = found.sum((1, 2))
+        each = 'cells were chosen in each image: the largest ones of both images together'
+        says(not (counts == 2 * k).all(), each)
+        says((counts == k).all(), f'expected {k} cells for each word, found {counts.tolist()}')
+        ends = 'these are the smallest cells: expected the largest'
+        says(not found.equal(alignment.largest_cells(-cells, k)), ends)
+        right = alignment.largest_cells(cells, k)
+        both = 'the cells were compared in each image alone: both images share the k cells'
+        says(found[0].equal(right[0]), both)
+        same(found, right, 'these are not the cells that matter most to each word')
+
+
+@checks(alignment.gradient_weighted)
+def check_gradient_weighted(f):
+    "f(weights, slopes) -> (B,L,2,N), as `alignment.gradient_weighted`."
+    for h in (3, 4):
+        a = torch.rand(2, h, 5, 2, 6, generator=_seeded(h))
+        slope = torch.randn(2, h, 5, 2, 6, generator=_seeded(h + 1))
+        found = run(f, a, slope)
+        if isinstance(found, Tensor):
+            says(found.shape != a.shape, 'take the mean over the heads, which are axis 1')
+        shaped(found, 2, 5, 2, 6)
+        product = a * slope
+        signs = 'what speaks against the word must be cut off in each head, at 0'
+        differs(found, product.mean(1), signs)
+        late = 'cut off before the mean: a head that speaks against the word must not weaken others'
+        differs(found, product.mean(1).clamp(min=0), late)
+        differs(
+            found,
+            product.abs().mean(1),
+            'what speaks against the word counts as if it spoke for it',
+        )
+        differs(found, slope.clamp(min=0).mean(1), 'the weights of attention have no effect')
+        differs(found, product.clamp(min=0).sum(1), 'the heads are added up, expected their mean')
+        same(
+            found,
+            alignment.gradient_weighted(a, slope),
+            'expected the mean of max(0, weight * slope)',
+        )
+
+# %% ../../nbs/lab/36_checks.ipynb #3f803620
+_NEEDED['unmatched'] = 'from torch import Tensor'
+
+
+@checks(clevr_rivals.unmatched)
+def check_unmatched(f):
+    "f(x, y) -> (B,N), as `clevr_rivals.unmatched`."
+    for B, N, d in ((2, 5, 7), (3, 4, 3)):
+        x, y = (torch.randn(B, N, d, generator=_seeded(s)) for s in (N, d))
+        found, right = run(f, x, y), clevr_rivals.unmatched(x, y)
+        shaped(found, B, N)
+        place = 'a match may lie at any cell of the other image, not at the same place alone'
+        differs(found, 1 - F.cosine_similarity(x, y, dim=2), place)
+        differs(
+            found, clevr_rivals.unmatched(y, x), 'these are the cells of y: expected those of x'
+        )
+        differs(
+            found, 1 - right, 'this is large where a match was found: take one minus the cosine'
+        )
+        raw = x @ y.transpose(1, 2)  # (B,N,N)
+        differs(found, 1 - raw.amax(2), 'long vectors match everything: normalise them first')
+        cos = F.normalize(x, dim=2) @ F.normalize(y, dim=2).transpose(1, 2)  # (B,N,N)
+        differs(found, 1 - cos.mean(2), 'expected the best match, not the mean over all cells')
+        same(found, right, 'expected one minus the cosine with the best match')
+
+
+@checks(rivals.paired_gain)
+def check_paired_gain(f):
+    "f(ours, theirs, draws) -> gain, low, high in points, as `rivals.paired_gain`."
+    lots = np.random.default_rng(0)
+    hard = lots.random(400)  # of each pair: some are hard for both systems
+    ours, theirs = (
+        [
+            ''.join(str(int(hard[k] + 0.02 * lots.normal() < top)) for k in range(400))
+            for _ in range(3)
+        ]
+        for top in (0.6, 0.5)
+    )
+    found, right = run(f, ours, theirs, 1000), rivals.paired_gain(ours, theirs, 1000)
+    says(len(found) == 3, 'expected three numbers: the gain, and both ends of its interval')
+    gain, low, high = map(float, found)
+    says(not close(gain, right[0] / 100), 'expected points: 100 times the share')
+    says(not close(gain, -right[0]), 'the gain is theirs: take ours minus theirs')
+    same(gain, right[0], 'the gain is not the difference of the mean truths')
+    says(low <= high, 'the lower end stands above the higher one')
+    wide, expected = high - low, right[2] - right[1]
+    says(wide > 0.05 * expected, 'the interval has no width: draw the pairs with replacement')
+    apart = 'the interval is too wide: in one draw both systems must be asked the same pairs'
+    says(wide < 1.3 * expected, apart)
+    runs_apart = (
+        'the interval is too narrow: take the mean of the runs for each pair before you draw'
+    )
+    says(wide > 0.75 * expected, runs_apart)
+    says(low < gain < high, 'the gain lies outside of its interval')
+
+# %% ../../nbs/lab/36_checks.ipynb #200377cf
+def rank_share(batch, rank, world):  # batch of all, B pairs with K captions each -> of one rank
+    share = {key: batch[key][rank::world] for key in ('img1', 'img2', 'changed')}
+    captions = batch['ids'].unflatten(0, (len(batch['changed']), -1))  # (B,K,T)
+    return share | dict(ids=captions[rank::world].flatten(0, 1))  # (B/W*K,T)
+
+
+@checks(rank_share)
+def check_rank_share(f):
+    "f(batch, rank, world) -> the pairs rank, rank + world, ... with their captions."
+    for B, K, world in ((6, 2, 2), (6, 1, 3), (4, 3, 2)):
+        ids = 10 * torch.arange(B).repeat_interleave(K)[:, None] + torch.arange(5)  # (B*K,T)
+        img = torch.arange(B)[:, None, None] + torch.zeros(B, 4, 3)  # (B,N,C)
+        batch = dict(img1=img, img2=img + 100, changed=torch.arange(B), ids=ids)
+        for rank in range(world):
+            found, right = run(f, batch, rank, world), rank_share(batch, rank, world)
+            says(isinstance(found, dict), f'expected a dict, found a {type(found).__name__}')
+            says(set(found) == set(batch), f'expected the keys {sorted(batch)}')
+            mine = torch.as_tensor(found['changed'])
+            blocks = 'a rank gets every W-th pair, not a block: rank, rank + W, ...'
+            per = B // world
+            says(
+                per == 1 or not close(mine, batch['changed'][rank * per : (rank + 1) * per]), blocks
+            )
+            other = f'expected the pairs {right["changed"].tolist()} for rank {rank} of {world}'
+            same(mine, right['changed'], other)
+            for key in ('img1', 'img2'):
+                same(found[key], right[key], f'{key} is not that of the pairs of this rank')
+            whole = 'a rank got the captions of all pairs'
+            says(len(found['ids']) != len(ids), whole)
+            says(len(found['ids']) == per * K, f'expected {K} captions for each pair of the rank')
+            own = 'captions belong to other pairs: the K captions of a pair stand in a row in ids'
+            same(found['ids'], right['ids'], own)
+
+
+def even_losses(sums, counts):  # of each rank: sum of its losses, number of its words, (W,) each
+    return sums / counts.mean()  # (W,), what each rank gives
+
+
+@checks(even_losses)
+def check_even_losses(f):
+    "f(sums, counts) -> (W,), what each rank gives so that their mean is that over all words."
+    for sums, counts in (([2.0, 24.0], [2.0, 8.0]), ([9.0, 5.0, 4.0], [10.0, 20.0, 60.0])):
+        sums, counts = torch.tensor(sums), torch.tensor(counts)
+        found = run(f, sums, counts)
+        shaped(found, len(sums))
+        own = 'each rank divides by its own words: a word of a rank with few words weighs more'
+        differs(found, sums / counts, own)
+        W = 'the ranks divide by all words, and then their mean divides by W once more'
+        differs(found, sums / counts.sum(), W)
+        differs(found, sums, 'nothing is divided: a longer caption would make a larger step')
+        all_words = sums.sum() / counts.sum()
+        mean = 'the mean of what the ranks give must be the mean over all words'
+        same(found.mean(), all_words, mean)
+        mine = 'a rank gives a share of its own losses alone: its gradient knows no others'
+        same(found, even_losses(sums, counts), mine)

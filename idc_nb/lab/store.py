@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'TRACED', 'name_in_store', 'read_index', 'FeatureStore', 'finished', 'fill_store', 'keep_memory',
-           'extract_features', 'made_store', 'lesson_store']
+           'extract_features', 'made_store', 'lesson_store', 'bird_grids']
 
 # %% ../../nbs/lab/03_store.ipynb #32335e39
 import ctypes
@@ -276,3 +276,11 @@ def made_store(
 def lesson_store() -> FeatureStore:  # made on first use in seconds
     "The grids of all lesson pictures."
     return made_store(lesson_data())
+
+
+def bird_grids(
+    root,  # folder of `make_mini_birds`, or of the official data sets side by side
+) -> FeatureStore:
+    "The grids of all photos of birds below a folder, extracted on first use."
+    photos = sorted(Path(root).glob('*/images/**/*.jpg'))
+    return extract_features(photos, Path(root) / 'features')
