@@ -212,26 +212,34 @@ def write_copies(stems, out=OUT):
     (out / 'nbgrader/nbgrader_config.py').write_text(CONFIG, encoding='utf-8')
 
 
-def errors(notebook) -> list:  # (source of the cell, name of the error) of a run without slow cells
+def outputs_of_kernel(notebook) -> list:  # of each code cell
     import nbformat
     from nbclient import NotebookClient
 
-    quick = [c for c in notebook['cells'] if 'slow' not in c['metadata'].get('tags', ())]
-    node = nbformat.from_dict(notebook | dict(cells=quick))
-    where = dict(metadata=dict(path=str(NBS)))
+    node, where = nbformat.from_dict(notebook), dict(metadata=dict(path=str(NBS)))
     NotebookClient(node, timeout=600, allow_errors=True, resources=where).execute()
+    return [cell.outputs for cell in node.cells if cell.cell_type == 'code']
+
+
+def errors(notebook, run) -> list:  # (source, name of the error) of a run without slow cells
+    quick = [c for c in notebook['cells'] if 'slow' not in c['metadata'].get('tags', ())]
+    sources = [cell['source'] for cell in quick if cell['cell_type'] == 'code']
+    outputs_of_cells = run(notebook | dict(cells=quick))
     return [
-        (cell.source, output.ename)
-        for cell in node.cells
-        for output in cell.get('outputs', [])
-        if output.output_type == 'error'
+        (source, output['ename'])
+        for source, outputs in zip(sources, outputs_of_cells, strict=True)
+        for output in outputs
+        if output['output_type'] == 'error'
     ]
 
 
-def faults(stem) -> list:  # what is wrong with the copies of a lesson, when they run
-    from_solutions = errors(copy_lesson(stem, 'solutions'))
+def faults(
+    stem,
+    run=outputs_of_kernel,  # notebook -> outputs of each code cell
+) -> list:  # what is wrong with the copies of a lesson, when they run
+    from_solutions = errors(copy_lesson(stem, 'solutions'), run)
     found = [f'{stem}, solutions: {name} in\n{source}' for source, name in from_solutions]
-    from_student = errors(copy_lesson(stem, 'student'))
+    from_student = errors(copy_lesson(stem, 'student'), run)
     stopped = [(f'check_{name}(', 'NotImplementedError') for name in exercise_names(stem)]
     as_expected = len(stopped) == len(from_student) and all(
         call in source and name == error

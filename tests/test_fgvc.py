@@ -14,7 +14,7 @@ from idc_nb.model import DifferenceModel
 from idc_nb.lab.negatives_files import Negative
 from idc_nb.pretrain import TaskBatches
 from idc_nb.vocab import Vocab
-from idc_nb.world.bird_words import make_mini_birds
+from idc_nb.world.bird_words import lesson_birds
 
 CONFIG = ModelConfig(
     channels=11, vocab=13, dim=24, heads=3, ff=40, cells=5, cross_layers=1, dropout=0.0
@@ -118,8 +118,8 @@ def test_labels_pull_and_push():
 
 
 @pytest.fixture(scope='module')
-def root(tmp_path_factory):
-    return make_mini_birds(tmp_path_factory.mktemp('birds'), 20, 4, 4, seed=3, workers=1)
+def root():
+    return lesson_birds()
 
 
 @pytest.fixture(scope='module')

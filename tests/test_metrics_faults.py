@@ -4,13 +4,14 @@ What starts the real Java runs in a process of its own, which must end by itself
 Python program stands in for METEOR's Java, whose start takes many seconds.
 """
 
+import json
 import os
 import subprocess
 import sys
 import time
 import pytest
 from idc_nb.lab import java
-from idc_nb.metrics import score, score_tree, score_trees
+from idc_nb.metrics import METRICS, score, score_tree, score_trees
 
 SECONDS = 600  # a hang fails here; a run takes about 20 on a free machine, METEOR's time-out is 300
 
@@ -43,6 +44,21 @@ def opened_before():
     yield METEOR
 
 
+def print_scores():
+    refs = {'a': ['the red ball is gone', 'someone removed the ball'], 'b': ['no change']}
+    said = {'a': 'the red ball is missing', 'b': 'no change was made'}
+    scores = [score(refs, said, tokenize=t) for t in ('whitespace', 'ptb')]
+    print([s[name] for s in scores for name in METRICS])
+
+
+CHECKS
+with java.open_meteor() as METEOR:
+    java.open_meteor = opened_before
+    print_scores()
+    CALLS
+assert METEOR.meteor_p.poll() is not None
+'''
+CHECKS = r'''
 def check_hostile():
     captions = [
         '', ' ', '\n', '.', 'SCORE', 'EVAL ||| 1 2 3', '\\n %s {} $PATH',
@@ -75,19 +91,19 @@ def check_words_are_not_lost():  # in a poor locale
     assert scores == {1: 1.0, 2: 0.0}, scores
 
 
-with java.open_meteor() as METEOR:
-    java.open_meteor = opened_before
-    check_one_pair()
-    check_hostile()
-    check_words_are_not_lost()
-assert METEOR.meteor_p.poll() is not None
-print('done')
 '''
+CALLS = 'check_one_pair(), check_hostile(), check_words_are_not_lost()'
 
 
-def test_hostile_captions_one_pair_and_poor_locale():
-    out = run(ONE_JAVA, LC_ALL='C', PYTHONIOENCODING='utf-8', PYTHONUTF8='1')
-    assert out == 'done\n'  # BLEU's own printing would show here
+@pytest.fixture(scope='module')
+def scores_in_a_poor_locale():  # as a program prints them that has also scored the worst captions
+    code = ONE_JAVA.replace('CHECKS', CHECKS).replace('CALLS', CALLS)
+    return run(code, LC_ALL='C', PYTHONIOENCODING='utf-8', PYTHONUTF8='1')
+
+
+def test_hostile_captions_one_pair_and_poor_locale(scores_in_a_poor_locale):
+    scores = json.loads(scores_in_a_poor_locale)  # BLEU's own printing would show here
+    assert len(scores) == 2 * len(METRICS)
 
 
 # --- one language, whatever the system's or the user's
@@ -108,13 +124,6 @@ with java() as program:
     said = subprocess.run(show, capture_output=True, text=True, check=True).stderr
 print([line.strip() for line in said.splitlines() if ' user.' in line or 'mine' in line])
 '''
-SCORES = r'''
-from idc_nb.metrics import METRICS, score
-refs = {'a': ['the red ball is gone', 'someone removed the ball'], 'b': ['no change']}
-said = {'a': 'the red ball is missing', 'b': 'no change was made'}
-scores = [score(refs, said, tokenize=t) for t in ('whitespace', 'ptb')]
-print([s[name] for s in scores for name in METRICS])
-'''
 
 
 @pytest.mark.parametrize('env', LOCALES)
@@ -127,9 +136,10 @@ def test_java_is_english_in_every_locale(env):  # and keeps the user's other opt
         assert 'user.language.format' not in line or line.endswith('en'), said
 
 
-def test_scores_are_the_same_in_every_locale():  # all the worst at once
+def test_scores_are_the_same_in_every_locale(scores_in_a_poor_locale):  # all the worst at once
     worst = {name: value for env in LOCALES for name, value in env.items()}
-    assert run(SCORES, **worst) == run(SCORES)
+    code = ONE_JAVA.replace('CHECKS', '').replace('CALLS', '')
+    assert run(code, **worst) == scores_in_a_poor_locale
 
 
 def test_ptb_is_the_packages_own():

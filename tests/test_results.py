@@ -99,6 +99,17 @@ def test_pictures_may_differ_in_fonts_and_not_in_bars():
     assert alike(a, b) and not alike(a, c) and not alike(a, None)
 
 
+def test_a_cell_whose_output_has_changed_is_named():
+    kept = notebook('print(1)').cells[0]
+    kept.outputs[0].text = 'truth 58.8'
+    new = notebook('print(1)').cells[0]
+    new.outputs[0].text = 'truth 59.1'
+    assert results.fault_of(kept, kept) == results.fault_of(None, new) == ''
+    assert "'58.8', now '59.1'" in results.fault_of(kept, new)
+    new.outputs = [nbformat.v4.new_output('error', ename='KeyError', evalue='gic')]
+    assert results.fault_of(None, new) == 'KeyError: gic'
+
+
 @pytest.mark.parametrize('file', MADE)
 def test_each_command_exists(file):
     for command in MADE[file].commands:
