@@ -212,26 +212,22 @@ def write_copies(stems, out=OUT):
     (out / 'nbgrader/nbgrader_config.py').write_text(CONFIG, encoding='utf-8')
 
 
-<<<<<<< HEAD
 def outputs_of_kernel(notebook) -> list:  # of each code cell
-=======
-def errors(notebook) -> list:  # (source of the cell, name of the error) of a run without slow cells
->>>>>>> h16
     import nbformat
     from nbclient import NotebookClient
 
-    quick = [c for c in notebook['cells'] if 'slow' not in c['metadata'].get('tags', ())]
-    node = nbformat.from_dict(notebook | dict(cells=quick))
-    where = dict(metadata=dict(path=str(NBS)))
+    node, where = nbformat.from_dict(notebook), dict(metadata=dict(path=str(NBS)))
     NotebookClient(node, timeout=600, allow_errors=True, resources=where).execute()
     return [cell.outputs for cell in node.cells if cell.cell_type == 'code']
 
 
-def errors(notebook, run) -> list:  # (source of the cell, name of the error) of a run
-    sources = [cell['source'] for cell in notebook['cells'] if cell['cell_type'] == 'code']
+def errors(notebook, run) -> list:  # (source, name of the error) of a run without slow cells
+    quick = [c for c in notebook['cells'] if 'slow' not in c['metadata'].get('tags', ())]
+    sources = [cell['source'] for cell in quick if cell['cell_type'] == 'code']
+    outputs_of_cells = run(notebook | dict(cells=quick))
     return [
         (source, output['ename'])
-        for source, outputs in zip(sources, run(notebook), strict=True)
+        for source, outputs in zip(sources, outputs_of_cells, strict=True)
         for output in outputs
         if output['output_type'] == 'error'
     ]
