@@ -5,11 +5,12 @@ RUN := PYTHONUNBUFFERED=1 $(BIN)/python
 INSTALLED := .venv/installed
 SEEDS ?= 3
 SEED ?= 0
+MINUTES ?= 10
 FROM ?= runs/demo_$(SEED)
 MODEL ?= mini_clevr
 RIVAL ?= DUDA
 
-.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme docs assignments assignments-check test-browser test-all mutants depth alignment cases rivals results results-check why clean
+.PHONY: demo record test step outputs bench bench-long real checkpoint ablation expansion expansion-curve checkpoint-birds lab readme docs assignments assignments-check test-browser test-all fuzz mutants depth alignment cases rivals results results-check why clean
 
 demo: $(INSTALLED)  ## mini data, pre-train, fine-tune, caption, score; everything goes to runs/demo_SEED
 	$(RUN) -m idc_nb.demo --seed $(SEED)
@@ -35,7 +36,7 @@ outputs: $(INSTALLED)  ## execute every notebook and say which kept outputs no l
 bench: $(INSTALLED)  ## time of every part beside a straightforward version -> results/bench.json (one thread, minutes)
 	OMP_NUM_THREADS=1 $(RUN) tests/bench/bench.py
 
-bench-long: $(INSTALLED)  ## twenty SIGKILLs, memory of a large epoch (20 GB sparse file), the paper's recipe by name -> results/{kills,memory,recipe}.json (minutes)
+bench-long: $(INSTALLED)  ## a hundred SIGKILLs, memory of a large epoch (20 GB sparse file), the paper's recipe by name -> results/{kills,memory,recipe}.json (minutes)
 	for name in memory recipe kills; do OMP_NUM_THREADS=1 $(RUN) tests/bench/$$name.py || exit 1; done
 
 real: $(INSTALLED)  ## what the shipped model says of 30 real scenes in ../shared -> results/real_triplets.json (seconds)
@@ -93,6 +94,9 @@ test-browser: .venv/extra-browser  ## every lesson in JupyterLab and Chromium, a
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/browser/lab.py
 
 test-all: test docs assignments-check test-browser  ## all that can fail
+
+fuzz: $(INSTALLED)  ## files changed at random for the readers of other people's files (MINUTES=10 SEED=0; tests/fuzz.py)
+	OMP_NUM_THREADS=1 $(RUN) tests/fuzz.py --minutes $(MINUTES) --seed $(SEED)
 
 mutants: .venv/extra-mutants  ## change the library in many places and ask the lessons whether they notice (M="fda mvcl"; about ten minutes a module)
 	OMP_NUM_THREADS=1 $(RUN) tests/mutants.py $(M)

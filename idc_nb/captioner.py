@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from safetensors.torch import save_file
+from safetensors.torch import save
 from .decode import greedy
 from .grid import get_backbone, to_pixels
 from .inputs import ModelConfig
@@ -87,7 +87,8 @@ def save_captioner(
     weights = {name: w.contiguous() for name, w in c.model.state_dict().items()}
     if c.familiar:
         weights |= c.familiar.tensors()
-    write_whole(path, lambda part: save_file(weights, part, {'idc_nb': json.dumps(text)}))
+    content = save(weights, {'idc_nb': json.dumps(text)})
+    write_whole(path, lambda part: part.write_bytes(content))
 
 
 def load_captioner(
@@ -103,12 +104,26 @@ def load_captioner(
         raise ValueError(
             f'{path} was not written by save_captioner: its metadata has no entry idc_nb'
         )
-    text = json.loads(text)
-    model = DifferenceModel(ModelConfig(**text['config']))
-    familiar = take_familiar(weights)
-    check_tensors(path, model.state_dict(), weights)
+    try:
+        text = json.loads(text)
+        c, vocab = ModelConfig(**text['config']), Vocab(text['words'])
+        about = dict(text['about'])
+        familiar = take_familiar(weights)
+        plan = _shapes_of(c, weights)
+    except (KeyError, TypeError, ValueError, RecursionError) as e:
+        raise ValueError(f'{path}: its entry idc_nb is damaged ({e})') from None
+    check_tensors(path, plan, weights)
+    model = DifferenceModel(c)
     model.load_state_dict(weights)
-    return Captioner(model.eval(), Vocab(text['words']), text['backbone'], text['about'], familiar)
+    return Captioner(model.eval(), vocab, text['backbone'], about, familiar)
+
+
+def _shapes_of(c, weights) -> dict:  # {name: tensor without numbers}; wrong sizes cost no memory
+    layers = c.single_layers + c.pair_layers + c.cross_layers
+    if layers > len(weights) or not 0 < c.cells <= 4096:
+        raise ValueError(f'{layers} layers, {c.cells} cells')
+    with torch.device('meta'):
+        return DifferenceModel(c).state_dict()
 
 # %% ../nbs/17_captioner.ipynb #78b06fef
 def _released_captioner(path, vocabulary, backbone):

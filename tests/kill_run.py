@@ -1,10 +1,12 @@
-"""What kills.py kills. Each line of the standard input is a run: `train FOLDER STEPS` or
-`features FOLDER PICTURES`.
+"""What kills.py kills. Each line of the standard input is a run: `train FOLDER STEPS`,
+`features FOLDER PICTURES`, `render FOLDER SCENES` or `score FOLDER PAIRS`.
 
 A run is a process of its own (a fork, so that nobody waits for the imports again). It prints
 `pid N` first, `tick` at each step, and `ended CODE` when it is over; CODE is -9 if it was killed.
 """
 
+import contextlib
+import io
 import os
 import sys
 import traceback
@@ -15,9 +17,13 @@ import timm
 import torch
 from PIL import Image
 from idc_nb.finetune import Validate
-from idc_nb.lab import store
+from idc_nb.lab import java, store
+from idc_nb.lab.evaluate import idc_evaluate
+from idc_nb.lab.files import write_whole
 from idc_nb.metrics import caption_score
+from idc_nb.pairs import lesson_data
 from idc_nb.training import fit
+from idc_nb.world import mini
 from made_up import finetuning, made_up
 
 torch.set_num_threads(1)
@@ -26,6 +32,14 @@ torch.set_num_threads(1)
 class Tick(L.Callback):
     def on_train_batch_start(self, *_):
         print('tick', flush=True)
+
+
+def ticking(work):  # the same function, which says when it begins
+    def ticks(*args, **options):
+        print('tick', file=sys.__stdout__, flush=True)
+        return work(*args, **options)
+
+    return ticks
 
 
 def train(folder, steps):
@@ -54,20 +68,39 @@ def features(folder, n):
     pictures = folder / 'pictures'
     if not pictures.exists():
         make_pictures(pictures, n)
-    grids = store._grids
-
-    def ticking_grids(*args):
-        print('tick', flush=True)
-        return grids(*args)
-
-    store._grids = ticking_grids
+    store._grids = ticking(store._grids)
     store.BLOCK = 8  # more places to be killed at
     store.extract_features(sorted(pictures.iterdir()), folder / 'store', workers=1)
 
 
+make_record = mini.make_record
+
+
+def ticking_record(*args, **options):  # a module's own function, so that it can be sent
+    return ticking(make_record)(*args, **options)
+
+
+def render(folder, scenes):
+    mini.make_record = ticking_record
+    mini.make_mini_clevr(folder / 'made', scenes, workers=2, size=(96, 64))
+
+
+def score(folder, pairs):  # the test split of the lessons, which has so many
+    java._talk, said = ticking(java._talk), io.StringIO()
+    options = '--split', 'test', '--json', '--out', str(folder / 'said.jsonl')
+    with contextlib.redirect_stdout(said):
+        code = idc_evaluate(['mini_clevr', '--data', str(lesson_data()), *options])
+    assert code == 0 and f'"n": {pairs}' in said.getvalue()
+    text = said.getvalue().replace(str(folder), '')
+    write_whole(folder / 'scores.json', lambda part: part.write_text(text))
+
+
+RUNS = dict(train=train, features=features, render=render, score=score)
+
+
 def run(what, folder, size) -> int:  # exit code
     try:
-        dict(train=train, features=features)[what](Path(folder), int(size))
+        RUNS[what](Path(folder), int(size))
     except BaseException:
         traceback.print_exc()
         return 1

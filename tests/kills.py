@@ -58,12 +58,12 @@ class Runner:
         assert self.end() == 0, ''.join(self.printed)[-3000:]
 
     def kill_at(self, rng, ticks) -> int:  # exit code of a run that is killed, if it still runs
-        seconds, last = 0.1, time.time()  # of a step; when the last one began
+        seconds, last = 0.1, time.monotonic()  # of a step; when the last one began
         for _ in range(1 + rng.randrange(ticks)):
             line = self.wait_for('tick', 'ended')
             if line.startswith('ended'):
                 return int(line.split()[1])
-            seconds, last = time.time() - last, time.time()
+            seconds, last = time.monotonic() - last, time.monotonic()
         time.sleep(rng.random() * min(seconds, 2))
         with contextlib.suppress(ProcessLookupError):  # it may have ended
             os.kill(self.pid, signal.SIGKILL)
@@ -110,4 +110,21 @@ def assert_same_features(alone, hit):
     assert a == b
 
 
-ASSERT_SAME = dict(train=assert_same_training, features=assert_same_features)
+def content(folder):  # {path below the folder: bytes}
+    files = sorted(p for p in folder.rglob('*') if p.is_file())
+    return {str(p.relative_to(folder)): p.read_bytes() for p in files}
+
+
+def assert_same_files(alone, hit):
+    a, b = content(alone), content(hit)
+    assert a.keys() == b.keys(), a.keys() ^ b.keys()
+    assert not [name for name in a if a[name] != b[name]]
+
+
+#: What a run of kill_run.py leaves behind -> how it is compared.
+ASSERT_SAME = dict(
+    train=assert_same_training,
+    features=assert_same_features,
+    render=assert_same_files,
+    score=assert_same_files,
+)

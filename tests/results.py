@@ -64,7 +64,7 @@ CURVE = '-m idc_nb.expansion --seeds SEEDS --rows b2w b2w_cub_nab --annotated 62
 MADE = {
     'memory.json': Made(('tests/bench/memory.py',), 3),
     'recipe.json': Made(('tests/bench/recipe.py',), 1),
-    'kills.json': Made(('tests/bench/kills.py',), 3),
+    'kills.json': Made(('tests/bench/kills.py',), 15),
     'bench.json': Made(('tests/bench/bench.py',), 15),
     'grid_probe.json': Made((notebook('lab/25_cells'),), 5),
     'plateau.json': Made((notebook('lab/22_plateau'),), 25),

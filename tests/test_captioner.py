@@ -1,5 +1,6 @@
 """What is no captioner or no image gets a sentence that names it; captioning is the known steps."""
 
+from pathlib import Path
 import numpy as np
 import pytest
 import torch
@@ -71,11 +72,11 @@ def test_missing_and_unknown_weights(tmp_path, remove):
 
 
 def test_a_killed_writer_leaves_no_file(tmp_path, monkeypatch):
-    def dies(weights, part, text):
+    def dies(part, content):
         part.write_text('half')
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('idc_nb.captioner.save_file', dies)
+    monkeypatch.setattr(Path, 'write_bytes', dies)
     with pytest.raises(KeyboardInterrupt):
         save_captioner(new_captioner(), tmp_path / 'c.safetensors')
     assert not list(tmp_path.iterdir())

@@ -9,10 +9,18 @@ import json
 import os
 import pickle
 import struct
+import zipfile
 from pathlib import Path
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 import idc_nb.lab.released
+from idc_nb.captioner import load_captioner
+from idc_nb.lab.checkpoints import newest_checkpoint, read_state
+from idc_nb.lab.files import read_json
+from idc_nb.lab.image_lists import read_list
+from idc_nb.lab.negatives_files import read_negatives
 from idc_nb.lab.readers import BIRDS, read_birds_to_words, read_cub, read_hierarchy, read_nabirds
 from idc_nb.lab.released import (
     _channels,
@@ -27,6 +35,7 @@ from idc_nb.lab.released import (
     write_references,
     write_results,
 )
+from idc_nb.lab.sentence_files import read_sentences
 from idc_nb.lab.store import FeatureStore
 from idc_nb.pairs import Triplet, read_clevr_change
 from idc_nb.vocab import Vocab, load_vocab
@@ -535,6 +544,116 @@ def test_describe_goes_on_after_a_fault(tmp_path):
     fails('is not a folder', describe_folder, tmp_path / 'nowhere')
     (tmp_path / 'e').mkdir()
     assert describe_folder(tmp_path / 'e').counts == {}
+
+
+# --- what tests/fuzz.py found
+
+
+DEEP = '[' * 100_000 + ']' * 100_000
+DIGITS = '9' * 5000  # Python refuses to read such a number
+
+
+@pytest.mark.parametrize('text', [DEEP, DIGITS, f'{{"a": {DEEP}}}', f'[{DIGITS}]'])
+@pytest.mark.parametrize(
+    'read', [read_json, read_sentences, read_negatives, read_released_pairs, load_vocab]
+)
+def test_json_that_is_too_deep_or_too_long(tmp_path, read, text):
+    fails('x.json', read, write(tmp_path / 'x.json', text))
+
+
+@pytest.mark.parametrize('sign', ['\t', ',', ';', ' '])
+@pytest.mark.parametrize('head', ['', 'img1{}img2\n', 'a.png{}b.png\n'])
+def test_a_list_with_a_field_that_is_too_long(tmp_path, sign, head):
+    line = f'"{"x" * 200_000}{sign}b"{sign}c'
+    fails('x.txt, line', read_list, write(tmp_path / 'x.txt', head.format(sign) + line))
+
+
+def test_a_list_with_a_name_that_no_file_can_have(tmp_path):
+    long = 'x' * 5000 + '.png'
+    assert read_list(write(tmp_path / 'x.txt', f'{long}\tb.png')) == [(long, 'b.png')]
+
+
+def saved(x, **changed):  # what torch.save writes, with the pickle changed and right checksums
+    whole, out = io.BytesIO(), io.BytesIO()
+    torch.save(x, whole)
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(out, 'w') as new:
+        for name in old.namelist():
+            new.writestr(name, changed.get(name.split('/')[-1].split('.')[0], old.read(name)))
+    return out.getvalue()
+
+
+STATE = dict(global_step=1, state_dict={'a': torch.ones(3)})
+
+
+@pytest.mark.parametrize(
+    'changed, words',
+    [
+        (dict(data=b'\x80\x02X\x01\0\0\0\xff.'), 'without running code'),
+        (dict(data=b'\x80\x02.'), 'without running code'),
+        (dict(data=b'\x80\x02cos\nsystem\n.'), 'without running code'),
+        (dict(data=b'\x80\x02h\x07.'), 'without running code'),
+        (dict(data=b''), 'without running code'),
+        (dict(data=b'\x80\x02K\x01.'), 'holds a int: expected a checkpoint'),
+        (dict(byteorder=b'middle'), 'without running code'),
+        (dict(byteorder=b'\xff'), 'without running code'),
+        (dict(version=b'x'), 'without running code'),
+    ],
+)
+def test_a_checkpoint_with_right_checksums(tmp_path, changed, words):
+    path = write(tmp_path / 'last.ckpt', saved(STATE, **changed))
+    assert newest_checkpoint(tmp_path) == path
+    fails(['last.ckpt', words], read_state, path)
+
+
+@pytest.mark.parametrize(
+    'changed',  # byte of the entry in the directory -> what stands there
+    [
+        {8: b'\x01\0'},  # encrypted
+        {8: b'\x41\0'},  # in the strong way
+        {8: b'\0\x08', 46: b'\xff' * 7},  # a name in UTF-8, which it is not
+        {10: b'\x63\0'},  # a compression that nobody knows
+        {42: b'\xff\xff\xff\x7f'},  # its place
+        {20: b'\xff' * 8},  # its sizes
+        {46: b'\xff' * 7},  # its name
+    ],
+)
+def test_a_zip_whose_directory_is_damaged(tmp_path, changed):
+    raw = bytearray(saved(STATE))
+    entry = raw.index(b'PK\x01\x02')
+    for place, value in changed.items():
+        raw[entry + place : entry + place + len(value)] = value
+    write(tmp_path / 'last.ckpt', bytes(raw))
+    with pytest.warns(UserWarning, match='last.ckpt is damaged'):
+        fails('last.ckpt are damaged', newest_checkpoint, tmp_path)
+
+
+CONFIG = dict(channels=5, vocab=7, dim=8, heads=2, ff=12)
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '',
+        'no json',
+        '[]',
+        '{}',
+        DEEP,
+        dict(config=3, words=['a'], backbone='x', about={}),
+        dict(config=CONFIG | dict(surprise=1), words=['a'], backbone='x', about={}),
+        dict(config=CONFIG | dict(dim=7), words=['a'], backbone='x', about={}),
+        dict(config=CONFIG | dict(dim='8'), words=['a'], backbone='x', about={}),
+        dict(config=CONFIG | dict(cross_layers=10**9), words=['a'], backbone='x', about={}),
+        dict(config=CONFIG | dict(cells=10**9, matcher=True), words=['a'], backbone='x', about={}),
+        dict(config=CONFIG | dict(dim=2**40), words=['a'], backbone='x', about={}),
+        dict(config=CONFIG, words=3, backbone='x', about={}),
+        dict(config=CONFIG, words=['a'], backbone='x', about=3),
+        dict(config=CONFIG, words=['a'], backbone='x', about={}),  # without these weights
+    ],
+)
+def test_settings_of_a_captioner(tmp_path, text):
+    text = text if isinstance(text, str) else json.dumps(text)
+    content = safetensors.torch.save(dict(a=torch.ones(3)), dict(idc_nb=text))
+    fails('x.safetensors', load_captioner, write(tmp_path / 'x.safetensors', content))
 
 
 # --- a large pickle; a large store is in test_memory.py

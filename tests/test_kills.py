@@ -1,4 +1,4 @@
-"""A training and a feature extraction that are killed at random moments end as if left alone.
+"""Rendering, features, training and scoring that are killed at random moments end as if left alone.
 
 What they leave behind is the same to the bit.
 """
@@ -17,7 +17,7 @@ def runner():
 
 
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
-@pytest.mark.parametrize('what, size', [('train', 40), ('features', 96)])
+@pytest.mark.parametrize('what, size', [('train', 40), ('features', 96), ('render', 24)])
 def test_killed(runner, what, size, tmp_path):
     alone, hit = tmp_path / 'alone', tmp_path / 'hit'
     runner.whole(what, alone, size)

@@ -513,8 +513,8 @@ def test_saving_leaves_nothing_half_written(tmp_path, monkeypatch):
     O.save_checkpoint(r, tmp_path / 'x.pt')
     before = (tmp_path / 'x.pt').read_bytes()
 
-    def full(whole, path):
-        Path(path).write_bytes(b'half')
+    def full(whole, file):
+        file.write(b'half')
         raise OSError('no space left')
 
     monkeypatch.setattr(torch, 'save', full)

@@ -1,4 +1,5 @@
-"""Fork, two writers on one store, a writer that is killed, a reader of output that goes away."""
+"""Fork, two writers on one folder, a writer that is killed, forked processes whose parent ends, a
+reader of output that goes away."""
 
 import os
 import signal
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 import numpy as np
 import pytest
+from idc_nb.lab.checkpoints import newest_checkpoint, read_state
 from idc_nb.lab.files import locked
 from idc_nb.lab.store import FeatureStore, fill_store, lesson_store
 from idc_nb.pairs import lesson_data
@@ -16,11 +18,12 @@ ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 
 
-def start(code, *argv):  # a process of Python whose streams are read
-    env = os.environ | dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS='2')
-    pipe = subprocess.PIPE
+def start(code, *argv, **options):  # a process of Python whose streams are read
+    path = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
+    env = os.environ | dict(PYTHONPATH=path, OMP_NUM_THREADS='2')
+    options = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE) | options
     command = [sys.executable, '-c', code, *map(str, argv)]
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=env, cwd=ROOT)
+    return subprocess.Popen(command, text=True, env=env, cwd=ROOT, **options)
 
 
 FORK = '''
@@ -95,6 +98,86 @@ def test_an_error_gives_the_lock_back(tmp_path):
     assert len(store) == 1
     with locked(tmp_path):
         pass
+
+
+RENDER = '''
+import sys
+from idc_nb.world.mini import make_mini_clevr
+make_mini_clevr(sys.argv[1], 200, workers=2, size=(48, 32))
+'''
+
+
+def started_alone(code, folder):  # in a group of its own, which ignores Ctrl-C as behind nohup
+    ignore = 'import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)'  # forks inherit it
+    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    return start(ignore + code, folder, **quiet)
+
+
+def wait_until(happened, seconds=100):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, f'did not happen within {seconds} s'
+        time.sleep(0.1)
+
+
+def group_is_empty(process):
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def end(process, signum):  # -> exit code; all processes of its group must end
+    process.send_signal(signum)
+    try:
+        code = process.wait(timeout=60)
+        wait_until(lambda: group_is_empty(process), 60)
+    finally:
+        if not group_is_empty(process):
+            os.killpg(process.pid, signal.SIGKILL)
+    return code
+
+
+@pytest.mark.parametrize('signum', [signal.SIGTERM, signal.SIGKILL])
+def test_the_processes_that_render_end_with_their_parent(signum, tmp_path):
+    process = started_alone(RENDER, tmp_path)
+    wait_until(lambda: list(tmp_path.glob('parts/*.json')))
+    assert end(process, signum) == -signum
+    assert not (tmp_path / 'scenes.json').exists()
+
+
+TRAIN = '''
+import sys, torch
+from pathlib import Path
+from idc_nb.lab.loop import fit
+from made_up import finetuning, made_up
+torch.set_num_threads(1)
+folder = Path(sys.argv[1])
+stage, batches = finetuning(*made_up(folder / 'store'), 100_000)
+two = dict(devices=2, strategy='ddp_fork_find_unused_parameters_true')
+fit(stage, batches, folder / 'run', save_every=10, accelerator='cpu', **two)
+'''
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='training forks on Linux alone')
+@pytest.mark.parametrize('signum', [signal.SIGTERM, signal.SIGKILL])
+def test_the_processes_that_train_save_and_end_with_their_parent(signum, tmp_path):
+    process, run = started_alone(TRAIN, tmp_path), tmp_path / 'run'
+    wait_until(lambda: (run / 'last.ckpt').exists())
+    assert end(process, signum) == (143 if signum == signal.SIGTERM else -9)
+    state = read_state(newest_checkpoint(run))
+    assert state['global_step'] >= 10
+    names = {path.name for path in run.iterdir()}
+    assert names <= {'from_000000', 'last.ckpt', 'last.old'}
+
+
+def test_two_that_render_into_one_folder(tmp_path):
+    small = RENDER.replace('200', '6')
+    both = [start(small, tmp_path) for _ in range(2)]
+    said = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert len(list(tmp_path.glob('images/*'))) == 6 and not (tmp_path / 'parts').exists()
 
 
 def test_a_reader_that_goes_away_is_no_error():

@@ -6,7 +6,7 @@
 __all__ = ['idc_data', 'find_images', 'store_folder', 'idc_features', 'idc_train', 'idc_caption', 'idc_score']
 
 # %% ../../nbs/lab/24_commands.ipynb #dd45803a
-import argparse, contextlib, functools, json, os, sys
+import argparse, contextlib, errno, functools, json, os, sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -47,7 +47,9 @@ def _reader_gone():  # Python flushes stdout at its end; let that go nowhere
 
 def _sentence(e):  # what an error says, in one line
     if isinstance(e, OSError) and e.strerror:
-        return e.strerror + (f': {e.filename}' if e.filename else '')
+        full = map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+        where = e.filename or ('standard output' if e.strerror in full else '')  # files are named
+        return e.strerror + (f': {where}' if where else '')
     return ' '.join(str(e.args[0] if e.args else type(e).__name__).split())
 
 

@@ -145,9 +145,16 @@ _SIGNS = '\t', ',', ';'
 _EXPECTED = 'expected two images with a tab between them'
 
 
+def _split(line, sign, **options) -> list:  # of fields; none where a field is far too long
+    try:
+        return next(csv.reader([line], delimiter=sign, **options))
+    except csv.Error:
+        return []
+
+
 def _header(line):  # (sign between fields, columns of the two images), or None
     for sign in _SIGNS:
-        fields = next(csv.reader([line], delimiter=sign))
+        fields = _split(line, sign)
         names = [re.sub(r'[ _-]', '', name.lower()) for name in fields]
         for both in _HEADERS:
             if set(both) <= set(names):
@@ -156,14 +163,14 @@ def _header(line):  # (sign between fields, columns of the two images), or None
 
 def _fields(line) -> list:  # of a line of a list without a header
     if '\t' in line:
-        return [f for f in next(csv.reader([line], delimiter='\t')) if f.strip()]
+        return [f for f in _split(line, '\t') if f.strip()]
     if len(line.split()) == 2 and not re.search('[,;"]', line):
         return line.split()
     for sign in (',', ';'):
-        fields = next(csv.reader([line], delimiter=sign, skipinitialspace=True))
+        fields = _split(line, sign, skipinitialspace=True)
         if len(fields) == 2:
             return fields
-    return next(csv.reader([line.strip()], delimiter=' ', skipinitialspace=True))
+    return _split(line.strip(), ' ', skipinitialspace=True)
 
 
 def _place(name, beside) -> str:  # the path that a name of a list means
@@ -171,7 +178,7 @@ def _place(name, beside) -> str:  # the path that a name of a list means
     ways = [name, name.replace('\\', '/')]
     for way in ways:
         for path in (way, str(Path(beside) / way)):
-            if Path(path).is_file():
+            if os.path.isfile(path):  # False, too, where a name is too long
                 return path
     return name
 
@@ -189,7 +196,7 @@ def read_list(
     for n, line in lines[1:] if header else lines:
         if header:
             sign, columns = header
-            fields = next(csv.reader([line], delimiter=sign))
+            fields = _split(line, sign)
             if len(fields) <= max(columns):
                 expected = f'expected the fields of the first line, with {sign!r} between them'
                 raise ValueError(f'{path}, line {n}: {expected}, got {len(fields)}')

@@ -83,6 +83,8 @@ def _parse_row(line):  # one line -> NegativesRow; ValueError says what is wrong
         row = json.loads(line)
     except json.JSONDecodeError as e:
         raise ValueError(f'not JSON ({e.msg})') from None
+    except RecursionError as e:
+        raise ValueError(str(e)) from None
     _check_fields(row)
     negatives = tuple(map(Negative, row['neg_samples'], _kinds_of(row)))
     return NegativesRow(row['img1'], row['img2'], tuple(row['sentences']), negatives)

@@ -24,7 +24,7 @@ from ..gic import MixedBatches, PhotoBatches, perceive_singly
 from ..grid import mirror
 from ..inputs import TEXT, InputEmbedding
 from .files import json_form, write_json
-from .recipe import Recipe, finished_captioner, plan, training_pairs, untrained_model
+from .recipe import Recipe, finished_captioner, plan, starting_point
 from .stack import ALL, Stack
 from .store import FeatureStore
 from ..mlm import IGNORE, mask_words, mlm_logits, read_pair, word_loss
@@ -446,18 +446,16 @@ def device_training(
     data: 'DeviceData|None' = None,  # grids of the store, where several trainings share them
 ):  # a generator; its value is (Captioner, figures)
     "Train all stages of a recipe. Yields (stage, step) after each step."
-    pairs, figures = training_pairs(root), {}
-    vocab = Vocab.build(c for t in pairs for c in t.captions)
-    model = untrained_model(recipe, store, vocab, seed)
-    twin = device_model(model, device)
+    pairs, vocab, model = starting_point(recipe, root, store, seed)
+    twin, figures = device_model(model, device), {}
     for name, stage, batches in plan(recipe, twin, root, pairs, store, vocab, seed):
         if data is None:
             some = [part for part in parts_of(batches) if part]
             data = DeviceData(store, device, some[0].fold)
-        start, training = time.time(), DeviceStage(stage, batches, data)
+        start, training = time.monotonic(), DeviceStage(stage, batches, data)
         for step in training.run():
             yield name, step
-        seconds = time.time() - start
+        seconds = time.monotonic() - start
         speed = round(batches.steps / seconds, 1)
         figures[name] = dict(steps=batches.steps, seconds=round(seconds, 1), steps_per_second=speed)
         figures[name]['losses'] = training.losses

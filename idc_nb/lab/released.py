@@ -322,6 +322,8 @@ def _objects(path, *fields):  # (line, object with these fields) of each line
             x = json.loads(line)
         except json.JSONDecodeError as e:
             raise ValueError(f'{path}, line {n}: not JSON ({e.msg}, column {e.colno})') from None
+        except (ValueError, RecursionError) as e:
+            raise ValueError(f'{path}, line {n}: {e}') from None
         missing = [f for f in fields if f not in x] if isinstance(x, dict) else fields
         if missing:
             expected = f'expected an object with {", ".join(fields)}'

@@ -9,7 +9,6 @@ __all__ = ['clock', 'machine', 'commit', 'scenes_of', 'records', 'caption_triple
 import math
 import os
 import platform
-import shutil
 import subprocess
 import time
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from pathlib import Path
 from textwrap import fill
 import torch
 from ..decode import caption_pairs
-from .files import project_data, read_json, write_json
+from .files import project_data, read_json, write_json, write_whole
 from ..world.language import is_true
 from ..world.scenes import from_dict
 
@@ -31,11 +30,11 @@ def clock(
     "Measure what runs inside `with`, added up over interrupted runs."
     path = Path(path)
     spent = read_json(path) if path.exists() else 0
-    start = time.time()
+    start = time.monotonic()  # the time of day may be set back meanwhile
     try:
         yield
     finally:
-        seconds[name] = spent + time.time() - start
+        seconds[name] = spent + time.monotonic() - start
         write_json(path, seconds[name])
 
 # %% ../../nbs/lab/18_runs.ipynb #347e8ee1
@@ -118,7 +117,7 @@ def gallery(
         text = fill(row['candidate'], 75) + '\n' + fill(reference, 75)
         pair_axes[0].set_title(text, fontsize=6.5, loc='left', color=color)
     fig.subplots_adjust(0.01, 0.01, 0.99, 0.955, wspace=0.03, hspace=0.35)
-    fig.savefig(path, dpi=110)
+    write_whole(path, lambda part: fig.savefig(part, format='png', dpi=110))
     plt.close(fig)
 
 # %% ../../nbs/lab/18_runs.ipynb #6284f282
@@ -153,7 +152,11 @@ def record(
         raise ValueError(f'{run} is a run of the recipe {name!r}: expected a name like demo_half')
     end = name.removeprefix('demo') + (f'_seed{out["seed"]}' if out['seed'] else '')
     written = [results / f'demo{end}.json', results / f'gallery{end}.png']
-    results.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(run / 'demo.json', written[0])
-    shutil.copyfile(run / 'gallery.png', written[1])
+    _copy(run / 'demo.json', written[0])
+    _copy(run / 'gallery.png', written[1])
     return written
+
+
+def _copy(source, path):
+    content = source.read_bytes()
+    write_whole(path, lambda part: part.write_bytes(content))

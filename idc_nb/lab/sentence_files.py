@@ -135,7 +135,7 @@ def parse_json(
         return json.loads(text, object_pairs_hook=_no_twice), None
     except json.JSONDecodeError as e:
         whole = ValueError(f'{path}, line {e.lineno}: not JSON ({e.msg})')
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise ValueError(f'{path}: {e}') from None
     objects = []
     for n, line in lines:
@@ -145,7 +145,7 @@ def parse_json(
             if n == lines[0][0]:  # not even its first line is JSON: no file of JSON lines
                 raise whole from None
             raise ValueError(f'{path}, line {n}: not JSON ({e.msg})') from None
-        except ValueError as e:
+        except (ValueError, RecursionError) as e:
             raise ValueError(f'{path}, line {n}: {e}') from None
     return None, objects
 

@@ -10,7 +10,6 @@ __all__ = ['BLOCK', 'TRACED', 'name_in_store', 'read_index', 'FeatureStore', 'fi
 import ctypes
 import hashlib
 import json
-import mmap
 import os
 import sys
 import warnings
@@ -20,9 +19,10 @@ from itertools import repeat
 from pathlib import Path
 import numpy as np
 import torch
+from numpy.lib.format import open_memmap
 from torch import Tensor
 from ..grid import DEFAULT, SIDE, SIZE, get_backbone, to_pixels
-from .files import locked, progress, read_json, write_json
+from .files import errors_name, locked, progress, read_json, remove_halves, write_json
 from ..pairs import lesson_data
 
 # %% ../../nbs/lab/03_store.ipynb #4406c7ac
@@ -140,21 +140,18 @@ def _digest(about):
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
-def _open_part(folder, shape, digest):  # (mapped array to write to, rows already done)
+def _open_part(folder, shape, digest):  # the part file, open; where its grids begin; rows done
     whole, part = folder / 'grids.npy', folder / 'grids.npy.part'
     progress = folder / 'progress.json'
     if progress.exists() and whole.exists() and not part.exists():
         os.replace(whole, part)  # stopped behind the renaming, before index.json
     if progress.exists() and part.exists():
-        done = json.loads(progress.read_text())
+        done = read_json(progress)
         if done.get('about') == digest:
-            return np.lib.format.open_memmap(part, mode='r+'), done['rows']
-    return np.lib.format.open_memmap(part, mode='w+', dtype=np.float16, shape=shape), 0
-
-
-def _let_go(array):  # pages of a mapped array that were written leave the memory, not the file
-    if hasattr(mmap, 'MADV_DONTNEED'):
-        array._mmap.madvise(mmap.MADV_DONTNEED)
+            return open(part, 'r+b'), _map_grids(part).offset, done['rows']
+    with errors_name(part):
+        offset = open_memmap(part, mode='w+', dtype=np.float16, shape=shape).offset
+    return open(part, 'r+b'), offset, 0
 
 # %% ../../nbs/lab/03_store.ipynb #3dfd3ca5
 def finished(
@@ -165,7 +162,7 @@ def finished(
     index = Path(folder) / 'index.json'
     if not index.exists():
         return False
-    if json.loads(index.read_text()) != about:
+    if read_json(index) != about:
         raise ValueError(
             f'{folder} holds a store of other images or of another backbone: use another folder'
         )
@@ -189,17 +186,20 @@ def fill_store(
 
 
 def _fill(folder, about, channels, block, digest):
-    for half in folder.glob('*.json.*.part'):
-        half.unlink(missing_ok=True)  # of a run that was killed while it wrote
+    remove_halves(folder)
     n = len(about['names'])
-    grids, start = _open_part(folder, (n, SIDE**2, channels), digest)  # (n,49,C)
-    for row in progress(range(start, n, BLOCK), f'features, {BLOCK} images each'):
-        stop = min(row + BLOCK, n)
-        grids[row:stop] = block(row, stop)
-        grids.flush()
-        _let_go(grids)
-        write_json(folder / 'progress.json', dict(about=digest, rows=stop))
-    del grids
+    f, offset, start = _open_part(folder, (n, SIDE**2, channels), digest)
+    with f:
+        for row in progress(range(start, n, BLOCK), f'features, {BLOCK} images each'):
+            stop = min(row + BLOCK, n)
+            grids = np.empty((stop - row, SIDE**2, channels), np.float16)
+            grids[:] = block(row, stop)  # (stop-row,49,C)
+            with errors_name(f.name):
+                f.seek(offset + row * grids[0].nbytes)
+                f.write(grids.data)
+                f.flush()
+                os.fsync(f.fileno())
+            write_json(folder / 'progress.json', dict(about=digest, rows=stop))
     os.replace(folder / 'grids.npy.part', folder / 'grids.npy')
     write_json(folder / 'index.json', about)
     (folder / 'progress.json').unlink(missing_ok=True)

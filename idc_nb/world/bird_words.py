@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from ..lab.files import progress, project_data, write_json, write_whole
+from ..lab.files import end_with_parent, locked, progress, project_data
+from ..lab.files import remove_halves, write_json, write_whole
 from .birds import PARTS, PLUMAGE_COLORS, SPECIES, Bird, Species
 from .birds import brightness, differ, draw, pick_value, sample_pose
 from .mini import split_of
@@ -638,23 +639,30 @@ def make_mini_birds(
     settings = dict(
         n_pairs=n_pairs, per_species_cub=per_species_cub, per_species_nab=per_species_nab, seed=seed
     )
-    if _is_complete(root, settings):
-        shutil.rmtree(root / 'parts', ignore_errors=True)
-        return root
-    (root / 'parts').mkdir(parents=True, exist_ok=True)
+    if not _is_complete(root, settings):
+        root.mkdir(parents=True, exist_ok=True)
+        with locked(root):
+            if not _is_complete(root, settings):  # by a process that was waited for
+                _make(root, settings, per_species, workers)
+    shutil.rmtree(root / 'parts', ignore_errors=True)  # of a run that was killed at its very end
+    return root
+
+
+def _make(root, settings, per_species, workers):
+    remove_halves(root)
+    (root / 'parts').mkdir(exist_ok=True)
     write_json(root / 'settings.json', settings)
-    jobs = [('birds_to_words', i) for i in range(n_pairs)]
-    jobs += [('cub', i) for i in range(len(CUB_SPECIES) * per_species_cub)]
-    jobs += [('nabirds', i) for i in range(len(NAB_SPECIES) * per_species_nab)]
-    make = partial(make_bird_record, root=root, seed=seed, per_species=per_species)
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+    jobs = [('birds_to_words', i) for i in range(settings['n_pairs'])]
+    jobs += [('cub', i) for i in range(len(CUB_SPECIES) * per_species['cub'])]
+    jobs += [('nabirds', i) for i in range(len(NAB_SPECIES) * per_species['nabirds'])]
+    make = partial(make_bird_record, root=root, seed=settings['seed'], per_species=per_species)
+    with ProcessPoolExecutor(workers or os.cpu_count(), initializer=end_with_parent) as pool:
         made = pool.map(make, jobs, chunksize=16)
         paths = list(progress(made, 'birds', len(jobs)))
     parts = {which: [] for which in SETS}
     for (which, _), path in zip(jobs, paths):
         parts[which].append(path)
     assemble_birds(root, parts, settings)
-    return root
 
 # %% ../../nbs/world/05_bird_words.ipynb #1a51950a
 def read_truth(

@@ -13,7 +13,8 @@ from itertools import permutations
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from ..lab.files import progress, write_json, write_whole
+from ..lab.files import end_with_parent, locked, progress, remove_halves
+from ..lab.files import write_json, write_whole
 from .language import write_captions
 from .render import all_visible, boxes, render
 from .scenes import CHANGES, change, find_change, from_dict
@@ -128,8 +129,8 @@ def assemble(
         scenes[key] = r
         splits[split_of(i)].append(i)
         types[r['change']['kind']].append(f'{i:06d}.png')
-    files = dict(change_captions=captions, no_change_captions=no_change_captions, scenes=scenes)
-    files |= dict(splits=splits, type_mapping=types, settings=settings)
+    files = dict(change_captions=captions, no_change_captions=no_change_captions, splits=splits)
+    files |= dict(type_mapping=types, settings=settings, scenes=scenes)  # the last says: all there
     for name, x in files.items():
         write_json(Path(root) / f'{name}.json', x)
     shutil.rmtree(Path(root) / 'parts')
@@ -156,20 +157,30 @@ def make_mini_clevr(
 ) -> Path:  # the folder
     """Write Mini-CLEVR-Change in the official layout. Goes on where an interrupted run stopped.
     Other settings in the same folder are a ValueError."""
-    root, size, pictures = Path(root), tuple(size), tuple(pictures)
+    root = Path(root)
     settings = dict(n_scenes=n_scenes, seed=seed, jitter=jitter)
     settings |= dict(size=list(size), pictures=list(pictures))
-    if _finished(root, settings):
-        return root
-    for folder in ('parts', *(FOLDERS[w][0] for w in pictures)):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    write_json(root / 'settings.json', settings)
-    one = partial(make_record, root=root, seed=seed, strength=jitter, size=size, pictures=pictures)
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        made = pool.map(one, range(n_scenes), chunksize=4)
-        parts = list(progress(made, 'scenes', n_scenes))
-    assemble(root, parts, settings)
+    if not _finished(root, settings):
+        root.mkdir(parents=True, exist_ok=True)
+        with locked(root):
+            if not _finished(root, settings):  # by a process that was waited for
+                _make(root, settings, workers)
+    shutil.rmtree(root / 'parts', ignore_errors=True)  # of a run that was killed at its very end
     return root
+
+
+def _make(root, settings, workers):
+    remove_halves(root)
+    pictures = settings['pictures']
+    for folder in ('parts', *(FOLDERS[which][0] for which in pictures)):
+        (root / folder).mkdir(exist_ok=True)
+    write_json(root / 'settings.json', settings)
+    how = dict(seed=settings['seed'], strength=settings['jitter'], size=tuple(settings['size']))
+    one = partial(make_record, root=root, pictures=pictures, **how)
+    with ProcessPoolExecutor(workers or os.cpu_count(), initializer=end_with_parent) as pool:
+        made = pool.map(one, range(settings['n_scenes']), chunksize=4)
+        parts = list(progress(made, 'scenes', settings['n_scenes']))
+    assemble(root, parts, settings)
 
 # %% ../../nbs/world/03_mini.ipynb #dea344c7
 _OFFICIAL = ('before', 'after'), ('before', 'distractor')
