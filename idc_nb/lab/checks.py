@@ -1220,7 +1220,10 @@ def check_from_grids(f):
         same(p, q, 'expected the probability of a change')
 
 
-_NEEDED['write_whole'] = 'import os\nfrom pathlib import Path'
+_NEEDED['write_whole'] = (
+    'import os\nfrom contextlib import suppress\nfrom pathlib import Path\n'
+    'from idc_nb.lab.files import errors_name'
+)
 
 
 @checks(files.write_whole)
