@@ -27,7 +27,6 @@ def first_rows(x, n: int):  # a tensor (B,..), or a list or tuple of such -> of 
     "The first n rows of everything."
     return x[:n] if isinstance(x, Tensor) else [first_rows(part, n) for part in x]
 
-
 # %% ../../nbs/lab/38_rival_parts.ipynb #265aef62
 class Speaker(nn.Module):
     "Words from facts. A subclass adds `step`, and sets `cells`, its number of LSTM cells."
