@@ -6,7 +6,6 @@ equal sign beside a random number, the released code's form of the sinusoid.
 
 import ast
 import contextlib
-import copy
 import io
 import signal
 import sys
@@ -43,9 +42,8 @@ def changed(node):  # in place; False: nothing to change
 
 
 def mutants(source):
-    tree = ast.parse(source)
-    for i in range(len(list(ast.walk(tree)))):
-        mutant = copy.deepcopy(tree)
+    for i in range(len(list(ast.walk(ast.parse(source))))):
+        mutant = ast.parse(source)
         if changed(list(ast.walk(mutant))[i]):
             yield ast.fix_missing_locations(mutant)
 
@@ -61,8 +59,8 @@ def stop(*_):
 def noticed(name, mutant) -> bool:
     module = sys.modules[checks.SOLUTIONS[name].__module__]
     space = dict(vars(module))
-    signal.signal(signal.SIGALRM, stop)
-    signal.alarm(20)
+    signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 5)  # processor seconds
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             exec(compile(mutant, name, 'exec'), space)
@@ -70,7 +68,7 @@ def noticed(name, mutant) -> bool:
     except (checks.Wrong, Endless):
         return True
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     return False
 
 
