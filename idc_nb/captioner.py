@@ -109,21 +109,21 @@ def load_captioner(
         c, vocab = ModelConfig(**text['config']), Vocab(text['words'])
         about = dict(text['about'])
         familiar = take_familiar(weights)
-        plan = _shapes_of(c, weights)
+        _check_size(c, weights)
+        model = DifferenceModel(c)
     except (KeyError, TypeError, ValueError, RecursionError) as e:
         raise ValueError(f'{path}: its entry idc_nb is damaged ({e})') from None
-    check_tensors(path, plan, weights)
-    model = DifferenceModel(c)
+    check_tensors(path, model.state_dict(), weights)
     model.load_state_dict(weights)
     return Captioner(model.eval(), vocab, text['backbone'], about, familiar)
 
 
-def _shapes_of(c, weights) -> dict:  # {name: tensor without numbers}; wrong sizes cost no memory
+def _check_size(c, weights):  # so that wrong settings cost no memory
     layers = c.single_layers + c.pair_layers + c.cross_layers
-    if layers > len(weights) or not 0 < c.cells <= 4096:
-        raise ValueError(f'{layers} layers, {c.cells} cells')
-    with torch.device('meta'):
-        return DifferenceModel(c).state_dict()
+    asked = c.dim * (c.vocab + c.channels + layers * (4 * c.dim + 2 * c.ff))  # its matrices
+    held = sum(w.numel() for w in weights.values())
+    if min(c.dim, c.vocab, c.channels, c.ff, layers) < 0 or asked > held or not 0 < c.cells <= 4096:
+        raise ValueError(f'settings of {asked:,} numbers and {c.cells} cells, {held:,} numbers')
 
 # %% ../nbs/17_captioner.ipynb #78b06fef
 def _released_captioner(path, vocabulary, backbone):
