@@ -1,8 +1,4 @@
-"""Every system learns pairs by heart, and trains without asking the processor for a number.
-
-Four changed pairs and the distractors of the same scenes cannot be told apart by one image alone.
-Before a system is trained for the table it must learn 32 pairs (lab/39_rival_runs).
-"""
+"""Every system learns 32 pairs by heart, and trains without asking the processor for a number."""
 
 import json
 from pathlib import Path
@@ -27,7 +23,7 @@ def batch(device='cpu', B=4, K=3, T=7, C=460):
 @pytest.mark.parametrize('name', RIVALS)
 def test_learns_by_heart(name):
     torch.set_num_threads(1)
-    assert memorised(name, pairs=8) == 1
+    assert memorised(name) >= 0.95
 
 
 @pytest.mark.parametrize('name', RIVALS)
@@ -67,7 +63,7 @@ def test_a_pair_is_read_alone(name):
 @pytest.mark.parametrize('name', BIRD_RIVALS)
 def test_birds_learn_by_heart(name):
     torch.set_num_threads(1)
-    assert memorised_birds(name, pairs=8) == 1
+    assert memorised_birds(name) >= 0.95
 
 
 @pytest.mark.parametrize('name', BIRD_RIVALS)
@@ -108,3 +104,10 @@ def test_recorded_runs_are_of_systems_without_a_known_bug():
     assert not runs.duplicated(['system', 'jitter', 'seed']).any()
     still = runs[runs.jitter == 0].groupby('system').truth.mean()
     assert (still > 0).all()  # a speaker who always says 'there is no change' has 0
+
+
+@pytest.mark.skipif(not RESULTS.exists(), reason='no runs are recorded')
+@pytest.mark.xfail(strict=True, reason='one run each so far: make rivals SEEDS=3 does the rest')
+def test_each_recorded_row_has_three_seeds():
+    runs = rival_frame(json.loads(RESULTS.read_text()))
+    assert runs[runs.system.isin(RIVALS)].groupby(['system', 'jitter']).seed.nunique().ge(3).all()

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TINY', 'DEMO', 'CHECKPOINT', 'Recipe', 'prepare', 'untrained_model', 'training_pairs', 'starting_point',
-           'pretraining_batches', 'plan', 'finished_captioner', 'train_recipe']
+           'wrong_captions', 'pretraining_batches', 'plan', 'finished_captioner', 'train_recipe']
 
 # %% ../../nbs/lab/32_recipe.ipynb #04806854
 import datetime
@@ -126,6 +126,17 @@ def starting_point(
     return pairs, vocab, untrained_model(recipe, store, vocab, seed)
 
 
+def wrong_captions(
+    triplets: list,
+    scenes: dict,  # scenes.json
+    seed: int = 0,
+) -> dict:  # {id of a triplet: six `Negative`}
+    "Hard negatives, each false of its scenes."
+    pair_of = {t.id: scenes_of(t, scenes) for t in triplets}
+    said = {t.id: t.captions for t in triplets}
+    return build_negatives(said, seed=seed, true_of=lambda i, text: is_true(text, *pair_of[i]))
+
+
 def pretraining_batches(
     recipe: Recipe,
     root,  # folder of made data
@@ -137,13 +148,7 @@ def pretraining_batches(
     triplets = read_clevr_change(root, 'train')
     negatives = None
     if 'fda' in recipe.tasks:
-        scenes = read_json(Path(root) / 'scenes.json')
-        pair_of = {t.id: scenes_of(t, scenes) for t in triplets}
-        negatives = build_negatives(
-            {t.id: t.captions for t in triplets},
-            seed=c.seed,
-            true_of=lambda i, text: is_true(text, *pair_of[i]),
-        )
+        negatives = wrong_captions(triplets, read_json(Path(root) / 'scenes.json'), c.seed)
     common = triplets, store, vocab, c.batch, c.steps, c.seed
     return TaskBatches(*common, mirrored=c.mirrored, tasks=recipe.tasks, negatives=negatives)
 

@@ -133,13 +133,12 @@ def memorised(
     device: str = 'cpu',
     enough: float = 0.95,  # stop at this share
     seed: int = 0,
-    pairs: int = 32,  # one half of them changed, the other half distractors
 ) -> float:  # 0..1, share of the captions that are said word for word
-    "`learn_by_heart` without dropout, on pairs of the lessons' data."
+    "`learn_by_heart` without dropout: 16 changed pairs and 16 distractors of the lessons' data."
     store, triplets = lesson_store(), read_clevr_change(lesson_data(), 'train')
     vocab = Vocab.build(c for t in triplets for c in t.captions)
     model = new_rival(name, store, vocab, seed, dropout=0.0).to(device)
-    return learn_by_heart(model, triplets[:pairs], store, vocab, MAX_LEN, steps, enough)
+    return learn_by_heart(model, triplets[:32], store, vocab, MAX_LEN, steps, enough)
 
 
 def memorised_birds(
@@ -149,11 +148,10 @@ def memorised_birds(
     enough: float = 0.95,  # stop at this share
     seed: int = 0,
     max_len: int = 16,  # ids, so that the paragraphs are cut: it is faster
-    pairs: int = 32,
 ) -> float:  # 0..1, share of the paragraphs that are said word for word
-    "The same for pairs of the lessons' birds."
+    "The same for 32 pairs of the lessons' birds."
     birds = read_birds(lesson_birds(), cub=False, nab=False)
-    some, vocab = [*birds.train, *birds.val, *birds.test][:pairs], birds.vocab()
+    some, vocab = [*birds.train, *birds.val, *birds.test][:32], birds.vocab()
     model = new_rival(name, birds.store, vocab, seed, BIRD_RIVALS, dropout=0.0).to(device)
     return learn_by_heart(model, some, birds.store, vocab, max_len, steps, enough)
 

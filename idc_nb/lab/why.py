@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['STAGES', 'PACKED', 'row_captioner', 'snapshots', 'pack_rows', 'packed_rows', 'best_cells', 'SeenPairs', 'seen_pairs',
-           'cell_vectors', 'pair_grids', 'read_cells', 'matching', 'caption_choice', 'wrong_captions', 'weight_groups',
-           'pushes', 'WhyData', 'why_data', 'inside', 'outside', 'measure_why', 'differ', 'main']
+           'cell_vectors', 'pair_grids', 'read_cells', 'matching', 'caption_choice', 'weight_groups', 'pushes',
+           'WhyData', 'why_data', 'inside', 'outside', 'measure_why', 'differ', 'main']
 
 # %% ../../nbs/lab/52_why.ipynb #5d2ef622
 import argparse, datetime, json
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import save
 from ..ablation import ABLATION, ABLATION_ROWS, row_recipe
 from ..alignment import measure_alignment
 from ..captioner import Captioner
@@ -25,17 +25,16 @@ from .caption_words import tidy
 from .checkpoints import newest_checkpoint, read_state
 from .files import project_data, read_json, write_json, write_whole
 from .negatives_files import NEGATIVE_KINDS
-from .recipe import TINY, prepare, training_pairs
+from .recipe import TINY, prepare, training_pairs, wrong_captions
 from .runs import caption_triplets, machine, records, scenes_of
 from .store import FeatureStore
 from .weights import read_tensors
 from ..model import DifferenceModel
-from ..negatives import build_negatives
 from ..pairs import read_clevr_change
 from ..pretrain import Pretraining, TaskBatches
 from ..training import PairBatches
 from ..vocab import SPECIALS, Vocab, pad_ids
-from ..world.language import SAME, is_true
+from ..world.language import SAME
 from ..world.render import ids_of, trace
 from ..world.scenes import find_change
 
@@ -88,7 +87,8 @@ def pack_rows(
             shared = name in ('embed.mean', 'embed.std')
             weights[name if shared else f'{row}/{name}'] = w if shared else w.half()
     text = dict(idc_nb=json.dumps(dict(words=words, rows=list(captioners))))
-    write_whole(path, lambda part: save_file(weights, part, text))
+    content = save(weights, text)
+    write_whole(path, lambda part: part.write_bytes(content))
 
 
 def packed_rows(
@@ -260,17 +260,6 @@ def caption_choice(
     found |= {f'beats {kind}': np.mean(wins) for kind, wins in beaten.items() if wins}
     return {name: round(100 * float(x), 1) for name, x in found.items()}
 
-
-def wrong_captions(
-    triplets: list,
-    scenes: dict,  # scenes.json
-    seed: int = 0,
-) -> dict:  # {id: six `Negative`}
-    "Negatives as the recipe makes them: each is false of its scenes."
-    pair_of = {t.id: scenes_of(t, scenes) for t in triplets}
-    said = {t.id: t.captions for t in triplets}
-    return build_negatives(said, seed=seed, true_of=lambda i, text: is_true(text, *pair_of[i]))
-
 # %% ../../nbs/lab/52_why.ipynb #b1371bb2
 def _gradient(model, stage, batches, steps, chosen):  # mean over the steps, (G,)
     total = 0
@@ -304,7 +293,7 @@ def pushes(
     torch.manual_seed(seed)
     model, c = captioner.model.train(), ABLATION.pretrain
     t = ABLATION.temperature
-    some, length = (triplets, store, captioner.vocab, batch, batches, seed), {}
+    some = triplets, store, captioner.vocab, batch, batches, seed
     of_tasks = Pretraining(model, c, t1=t, t2=t)
     plan = {}
     for task in ABLATION.tasks:
