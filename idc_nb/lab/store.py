@@ -280,7 +280,9 @@ def lesson_store() -> FeatureStore:  # made on first use in seconds
 
 def bird_grids(
     root,  # folder of `make_mini_birds`, or of the official data sets side by side
+    *others,  # further folders of this kind; the store lies in the last one
 ) -> FeatureStore:
     "The grids of all photos of birds below a folder, extracted on first use."
-    photos = sorted(Path(root).glob('*/images/**/*.jpg'))
-    return extract_features(photos, Path(root) / 'features')
+    roots = root, *others
+    photos = [p for folder in roots for p in sorted(Path(folder).glob('*/images/**/*.jpg'))]
+    return extract_features(photos, Path(roots[-1]) / 'features')
