@@ -63,7 +63,7 @@ expansion: $(INSTALLED)  ## the four rows on what captions and labels of single 
 expansion-curve: $(INSTALLED)  ## with and without expansion at fewer and more described pairs (minutes a run, resumable)
 	$(RUN) -m idc_nb.expansion --seeds $(SEEDS) --rows b2w b2w_cub_nab --annotated 62 125 500
 
-checkpoint-birds: $(INSTALLED)  ## train and pack the checkpoint for birds (ten minutes, resumable)
+checkpoint-birds: $(INSTALLED)  ## train and pack the checkpoint for birds (an hour, resumable)
 	$(RUN) -m idc_nb.expansion --checkpoint
 
 rivals: $(INSTALLED)  ## the systems of the paper's tables and ours, at three jitters, SEEDS seeds each -> results/rivals.json (many hours, resumable)

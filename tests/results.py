@@ -27,7 +27,8 @@ from book import BOOK, NBS, ROOT
 from outputs import LEFT_OUT, has, said
 from idc_nb.ablation import ABLATION, BUDGET, PAPER, row_recipe
 from idc_nb.captioner import MODELS, SHIPPED, get_captioner
-from idc_nb.expansion import DATA, _recipe
+from idc_nb.expansion import DATA, FURTHER, _recipe
+from idc_nb.lab.bird_recipe import RECIPES
 from idc_nb.lab.files import json_form, read_json
 from idc_nb.lab.loop import say_time
 from idc_nb.lab.recipe import CHECKPOINT, DEMO
@@ -69,7 +70,7 @@ MADE = {
     'grid_probe.json': Made((notebook('lab/25_cells'),), 5),
     'plateau.json': Made((notebook('lab/22_plateau'),), 25),
     'checkpoint.json': Made(('-m idc_nb.demo --checkpoint',), 300),
-    'checkpoint_birds.json': Made(('-m idc_nb.expansion --checkpoint',), 10),
+    'checkpoint_birds.json': Made(('-m idc_nb.expansion --checkpoint',), 60),
     'demo.json': Made(demo(0), 15),
     'gallery.png': Made(demo(0), 15),
     'demo_seed1.json': Made(demo(1), 15),
@@ -132,12 +133,9 @@ def make(seeds: int) -> int:  # exit code
 
 # ---- the settings
 
-OF_0_2 = 'trained with the recipe of version 0.2.0; 20_expansion says so in a box'
 #: (file, start of the field) -> why what it recorded differs from the code
 KNOWN = {
     ('demo_unmirrored.json', ''): MADE['demo_unmirrored.json'].note,
-    ('expansion.json', 'recipe'): OF_0_2,
-    ('expansion_curve.json', 'recipe'): OF_0_2,
     ('checkpoint.json', 'recipe/gic/steps'): 'the run ended by the clock; the code rounds',
     ('checkpoint.json', 'recipe/finetune/steps'): 'the run ended by the clock; the code rounds',
 }
@@ -166,10 +164,14 @@ def recorded_and_code(file: str, content) -> list:  # of (field, recorded, what 
             )
         ]
     if file.startswith('expansion'):
-        data = [run['settings']['data'] for runs in content['rows'].values() for run in runs]
+        groups = [content['rows'], content.get('species', {})]
+        runs = [run for group in groups for runs in group.values() for run in runs]
+        data = [run['settings']['data'] for run in runs]
         return [('recipe', content['recipe'], _recipe()), ('data', data, [DATA] * len(data))]
     if file == 'checkpoint_birds.json':
-        return [('settings/data', content['settings']['data'], DATA)]
+        settings, recipe = content['settings'], [asdict(p) for p in RECIPES['checkpoint']]
+        wanted = dict(data=DATA, further=FURTHER, training=recipe)
+        return [(f'settings/{k}', settings[k], x) for k, x in wanted.items()]
     if file == 'rivals.json':
         about = dict(training=vars(RIVAL_TRAINING), recipe=DEMO.name)
         return [('settings/systems', content['settings']['systems'], about)]
