@@ -226,9 +226,7 @@ def learn_words(
         batches = PhotoBatches(birds.cub, birds.store, vocab, c.batch, c.steps, **options)
     else:
         options |= dict(captions=p.finetune.captions, max_len=p.max_len)
-        batches = PairBatches(
-            birds.train, birds.store, vocab, p.finetune.batch, c.steps, **options
-        )
+        batches = PairBatches(birds.train, birds.store, vocab, p.finetune.batch, c.steps, **options)
     classes = len({x.label for x in birds.nab})
     if classes:
         labels = ClassPairs(birds.nab, birds.store, p.finetune.batch, c.steps, seed)
