@@ -4,21 +4,12 @@
 
 # %% auto #0
 __all__ = ['PAPER', 'ABLATION', 'ABLATION_ROWS', 'FURTHER_ROWS', 'STEP_SECONDS', 'BUDGET', 'STORY', 'FURTHER', 'equal_seconds',
-           'row_recipe', 'matching_words', 'bootstrap', 'difference', 'differences', 'ablation', 'frame', 'main']
+           'row_recipe', 'bootstrap', 'difference', 'differences', 'frame']
 
 # %% ../nbs/19_ablation.ipynb #9e56f75c
-import argparse, datetime, os
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 import numpy as np
-import torch
-from .demo import score_models
-from .lab.loop import all_cores
-from .lab.recipe import DEMO, Recipe, prepare, train_recipe
-from .lab.files import json_form, project_data, read_json, write_json
-from .lab.runs import commit, learning, machine
-from .model import born_matching
-from .pairs import read_clevr_change
+from .lab.recipe import DEMO, Recipe
 
 # %% ../nbs/19_ablation.ipynb #dd3d8e47
 #: the paper's table 3, all test pairs of CLEVR-Change: BLEU-4, METEOR, ROUGE-L, CIDEr
@@ -43,8 +34,7 @@ ABLATION_ROWS = dict(
     no_encoder=dict(model=dict(noise=0.15, single_layers=0, pair_layers=0)),
     no_judging=dict(judge_weight=0.0, judge_steps=0),
 )
-_WITHOUT = dict(single_layers=0, pair_layers=0)
-#: rows that the paper has not
+#: further rows
 FURTHER_ROWS = dict(
     short=dict(tasks={}),  # with the steps of fine-tuning of the whole recipe
     mvcl=dict(tasks=dict(mvcl=1)),
@@ -57,7 +47,7 @@ FURTHER_ROWS = dict(
     mlm_mvcl_fda_no_gic=dict(gic=None),
     none_no_matcher=dict(tasks={}, model=dict(noise=0.15, matcher=False)),
     mlm_mvcl_fda_no_matcher=dict(model=dict(noise=0.15, matcher=False)),
-    moved=dict(model=dict(noise=0.15, **_WITHOUT, cross_layers=4)),  # and `matching_words`
+    moved=dict(model=dict(noise=0.15, single_layers=0, pair_layers=0, cross_layers=4)),
 )
 #: processor seconds of one step, one thread of a quiet machine: whole model, without encoder
 STEP_SECONDS = (
@@ -96,11 +86,6 @@ def row_recipe(
     if row == 'short':
         recipe = replace(recipe, finetune=row_recipe('mlm_mvcl_fda', base, budget).finetune)
     return recipe
-
-
-def matching_words(model):  # a `DifferenceModel`, changed in place
-    "Row `moved`: the first cross-modal layer starts as a matcher."
-    born_matching(model.cross_encoder.layers[0].attention)
 
 # %% ../nbs/19_ablation.ipynb #4dbb3e08
 #: step of the paper's story -> the rows that differ by it
@@ -171,7 +156,10 @@ def difference(
     found = dict(truth=bootstrap(truth, rng, draws), judging=bootstrap(judging, rng, draws))
     means = [np.mean(rng.choice(cider, len(cider))) for _ in range(draws)]
     found['CIDEr-D'] = [np.mean(cider), *np.percentile(means, [2.5, 97.5])]
-    return {name: [round(float(x), 2) for x in three] for name, three in found.items()}
+    found = {name: [round(float(x), 2) for x in three] for name, three in found.items()}
+    if len(seeds) == 1:
+        found['CIDEr-D'][1:] = None, None  # it is no mean over pairs, so one seed has no spread
+    return found
 
 
 def differences(out: dict, changed) -> dict:  # step -> its rows and `difference`
@@ -182,56 +170,6 @@ def differences(out: dict, changed) -> dict:  # step -> its rows and `difference
         if seeds.get(a, set()) & seeds.get(b, set()):
             found[step] = dict(rows=[a, b], **difference(out, a, b, changed))
     return found
-
-
-def ablation(
-    seeds: int = 3,  # runs of each row, with seeds 0, 1, ..
-    base: Recipe = ABLATION,  # the whole recipe
-    rows=(*ABLATION_ROWS, *FURTHER_ROWS),  # which rows
-    results=None,  # folder of ablation.json; None: results/ of the project
-    runs=None,  # folder of the runs; None: runs/ of the project
-    budget: 'float|None' = BUDGET,  # as for `row_recipe`
-) -> dict:  # settings, and for each row the list of its runs
-    "Runs that are in the file are kept. If it holds other settings, that is a ValueError."
-    path = Path(results or project_data().parent / 'results') / 'ablation.json'
-    settings = json_form(asdict(base) | dict(budget=budget))
-    out = dict(settings=settings, rows={row: [] for row in ABLATION_ROWS})
-    if path.exists():
-        out = read_json(path)
-    if out['settings'] != settings:
-        raise ValueError(f'{path} holds runs with other settings: move it away first')
-    runs = Path(runs or project_data().parent / 'runs') / f'ablation_{base.name}'
-    root, store, _ = prepare(base)
-    test, scenes = read_clevr_change(root, 'test'), read_json(root / 'scenes.json')
-    for seed in range(seeds):
-        for row in rows:
-            kept = out['rows'].setdefault(row, [])
-            if any(run['seed'] == seed for run in kept):
-                continue
-            recipe, folder = row_recipe(row, base, budget), runs / f'{row}_{seed}'
-            options = all_cores(recipe.finetune.batch)
-            options['start'] = matching_words if row == 'moved' else None
-            captioner, seconds = train_recipe(recipe, root, store, seed, folder, **options)
-            trees, judged = score_models(dict(model=captioner), test, store, scenes)
-            scores, said = trees['model'], judged['model']
-            run = dict(
-                seed=seed,
-                settings=asdict(recipe),
-                seconds={k: round(s, 1) for k, s in seconds.items()},
-                scores=scores,
-                true=''.join(str(int(line['true'])) for line in said),  # one a test pair
-                judged=''.join(str(int(line['judged'])) for line in said),
-                learning={k: learning(folder / k) for k in ('pretrain', 'finetune')},
-                machine=machine(),
-                commit=commit(),
-                date=str(datetime.date.today()),
-            )
-            kept.append(run)
-            out['differences'] = differences(out, [t.changed for t in test])
-            write_json(path, out, indent=1)
-            truth, judging = scores['change']['truth'], scores['all']['judge_accuracy']
-            print(f'{row:13} seed {seed}: truth {truth:.1f}, judging {judging:.1f}', flush=True)
-    return out
 
 
 def frame(
@@ -247,17 +185,3 @@ def frame(
             judging = run['scores']['all']['judge_accuracy']
             lines.append(dict(row=row, seed=run['seed'], judging=judging, **run['scores'][group]))
     return pd.DataFrame(lines)
-
-
-def main(argv=None):
-    "The command line behind `make ablation`."
-    parser = argparse.ArgumentParser(prog='idc_nb.ablation', description=main.__doc__)
-    parser.add_argument('--seeds', type=int, default=3, help='runs of each row')
-    args = parser.parse_args(argv)
-    torch.set_num_threads(os.cpu_count())
-    rows = frame(ablation(args.seeds)).groupby('row', sort=False)
-    print(rows[['judging', 'CIDEr-D', 'truth']].agg(['mean', 'std']).round(1).to_string())
-
-
-if __name__ == '__main__' and '__file__' in globals():
-    main()
