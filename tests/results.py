@@ -90,6 +90,7 @@ MADE = {
     'demo_unmirrored.json': Made((), note='the recipe of 0.2.0, without mirrored batches'),
     'negatives.json': Made((), note='two lines that tests/bench/negatives.py prints'),
     'perception.json': Made((), note='a search on a GPU, which 15_gic shows'),
+    'gpu_tests.json': Made((), note='what `pytest -s tests/gpu` printed on a GPU'),
     'on_device.json': Made((), note='speeds of a prototype on a GPU, which lab/46_on_device shows'),
     'paraphrases.json': Made((), note='reads a file that belongs to others; the call is in it'),
 }
