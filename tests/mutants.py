@@ -23,6 +23,7 @@ import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+import torch
 from book import BOOK, ROOT, cells, module
 
 sys.path.insert(0, str(ROOT))
@@ -35,6 +36,7 @@ FIGURES = ROOT / 'results/mutants.json'
 SLOW = 5  # processor seconds of a cell
 ENDLESS = 60  # processor seconds after which a child is stopped
 ORIGINAL = '_mutmut_orig'
+NO_GRAD = '@torch.no_grad()\n'  # mutmut leaves decorated functions alone, so we decorate them later
 
 
 def imported(source, module) -> str:  # in place of a cell that exports: the same names
@@ -71,10 +73,16 @@ def new_space() -> dict:  # what a notebook has before its first cell
     return space
 
 
+def imports(script) -> str:  # what the cells import, which costs seconds the first time
+    nodes = [node for source in script for node in ast.parse(source).body]
+    return '\n'.join(ast.unparse(n) for n in nodes if isinstance(n, (ast.Import, ast.ImportFrom)))
+
+
 def quick(script) -> list:  # the cells that need no more than SLOW seconds, and no slow cell
     def stop(*_):
         raise TimeoutError
 
+    run(imports(script), new_space())
     signal.signal(signal.SIGPROF, stop)
     space, kept = new_space(), []
     for source in script:
@@ -105,7 +113,8 @@ def without_docstrings(source) -> str:  # a changed docstring is no mistake
 class Forks:
     "Runs the lesson once; a child process for each changed function goes its own way."
 
-    def __init__(self):
+    def __init__(self, no_grad):
+        self.no_grad = no_grad  # names of functions
         self.called = set()  # functions
         self.caught = {}  # name of a changed function -> did the lesson fail?
         self.changed = None  # in a child: the changed function that takes the place of ours
@@ -120,7 +129,7 @@ class Forks:
                     self.fork([name for name in versions if name != ORIGINAL])
                 return versions.get(self.changed, versions[ORIGINAL])(*args, **kwargs)
 
-            return call
+            return torch.no_grad()(call) if function.__name__ in self.no_grad else call
 
         return decorate
 
@@ -174,9 +183,11 @@ def ask(name) -> tuple:  # number of changes, changed line of each that was not 
     except ImportError:
         sys.exit("mutmut is missing: pip install -e '.[mutants]'")
     path = ROOT / 'idc_nb' / f'{name}.py'
-    code = mutate_file_contents(str(path), without_docstrings(path.read_text('utf-8'))).code
+    source = without_docstrings(path.read_text('utf-8'))
+    no_grad = re.findall(re.escape(NO_GRAD) + r' *def (\w+)', source)
+    code = mutate_file_contents(str(path), re.sub(f' *{re.escape(NO_GRAD)}', '', source)).code
     code = re.sub(r'^from mutmut.* as _mutmut_mutated, .*$', 'MutantDict = dict', code, flags=re.M)
-    forks = Forks()
+    forks = Forks(no_grad)
     with contextlib.redirect_stdout(open(os.devnull, 'w')):
         script = quick(lesson_script(next(s for s in BOOK if module(s) == name)))
         forks.lesson(script, lambda: load_changed(name, code, forks.decorator))
