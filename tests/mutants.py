@@ -4,8 +4,8 @@ once for each place, and asks the notebook whether it notices.
 mutmut makes the changes. The test is the lesson itself: its cells run in order, but what they would
 export comes from the library instead. Where a function is called for the first time, the process
 forks once for each change of this function, and the child goes on with the changed one to the end
-of the lesson. So nothing runs twice that a change cannot touch. Cells that compute for more than
-SLOW seconds (trainings) are left out, and so are those that fail without them: what such cells
+of the lesson. So nothing runs twice that a change cannot touch. Exercises are left out, cells that
+compute for more than SLOW seconds (trainings), and cells that fail without these: what such cells
 alone would notice counts as not caught. tests/survivors.json lists changes that no test can or
 needs to notice, with the reason. A run fails if less than 95 % of the others are caught. The
 figures go to results/mutants.json.
@@ -33,7 +33,7 @@ from idc_nb.lab.runs import commit, machine
 MODULES = 'inputs model mlm mvcl negatives fda finetune decode gic fgvc'.split()
 KNOWN = ROOT / 'tests/survivors.json'  # {module: {changed line: reason}}
 FIGURES = ROOT / 'results/mutants.json'
-SLOW = 5  # processor seconds of a cell
+SLOW = 3  # processor seconds of a cell
 ENDLESS = 60  # processor seconds after which a child is stopped
 ORIGINAL = '_mutmut_orig'
 NO_GRAD = '@torch.no_grad()\n'  # mutmut leaves decorated functions alone, so we decorate them later
@@ -52,10 +52,10 @@ def imported(source, module) -> str:  # in place of a cell that exports: the sam
     return '\n'.join(lines)
 
 
-def lesson_script(stem) -> list:  # sources of the cells that run
+def lesson_script(stem) -> list:  # sources of the cells that run, without the exercises
     script = []
     for kind, source in cells(stem):
-        if kind != 'code' or '#| default_exp' in source:
+        if kind != 'code' or re.match(r'#\| (default_exp|exercise|check|watch)', source):
             continue
         exports = re.search(r'^#\|\s*export', source, flags=re.M)
         text = re.sub(r'^(#\||\s*[%!]).*\n?', '', source, flags=re.M)
