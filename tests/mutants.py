@@ -168,13 +168,14 @@ def load_changed(name, code, decorator):  # idc_nb.NAME, with all versions of ea
 def functions(code) -> dict:  # {name: its lines}
     nodes = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.FunctionDef)]
     lines = code.splitlines()
-    return {n.name: lines[n.lineno : n.end_lineno] for n in nodes}
+    return {n.name: lines[n.lineno - 1 : n.end_lineno] for n in nodes}
 
 
 def changed_line(name, found) -> str:
-    ours = found[re.sub(r'__mutmut_\d+$', f'_{ORIGINAL}', name)]
-    pairs = zip(found[name], ours)
-    return next(line.strip() for line, our in pairs if line != our)
+    original = re.sub(r'__mutmut_\d+$', f'_{ORIGINAL}', name)
+    pairs = zip(found[name], found[original])
+    lines = [(line.replace(name, original), our) for line, our in pairs]
+    return next(line.strip() for line, our in lines if line != our)
 
 
 def ask(name) -> tuple:  # number of changes, changed line of each that was not caught
