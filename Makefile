@@ -54,8 +54,8 @@ cases: $(INSTALLED)  ## best, median and worst sentences of MODEL, beside those 
 checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package -> results/checkpoint.json (hours, resumable)
 	$(RUN) -m idc_nb.demo --checkpoint
 
-ablation: $(INSTALLED)  ## the paper's ablation: six rows, SEEDS seeds each -> results/ablation.json (hours, resumable)
-	$(RUN) -m idc_nb.ablation --seeds $(SEEDS)
+ablation: $(INSTALLED)  ## the ablation: ROWS (all eighteen), SEEDS seeds each -> results/ablation.json (hours, resumable)
+	$(RUN) -m idc_nb.lab.ablation_runs --seeds $(SEEDS) $(if $(ROWS),--rows $(ROWS))
 
 expansion: $(INSTALLED)  ## the four rows on what captions and labels of single photos add, SEEDS runs each (minutes a run, resumable)
 	$(RUN) -m idc_nb.expansion --seeds $(SEEDS)
