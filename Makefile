@@ -97,7 +97,7 @@ test-all: test docs assignments-check test-browser  ## all that can fail
 fuzz: $(INSTALLED)  ## files changed at random for the readers of other people's files (MINUTES=10 SEED=0; tests/fuzz.py)
 	OMP_NUM_THREADS=1 $(RUN) tests/fuzz.py --minutes $(MINUTES) --seed $(SEED)
 
-mutants: .venv/extra-mutants  ## change the library in many places and ask the lessons whether they notice (M="fda mvcl"; about ten minutes a module)
+mutants: .venv/extra-mutants  ## change the library in many places and ask the lessons whether they notice -> results/mutants.json (M="fda mvcl"; about a minute a module)
 	OMP_NUM_THREADS=1 $(RUN) tests/mutants.py $(M)
 
 readme: $(INSTALLED)  ## README.md from index.ipynb

@@ -87,6 +87,7 @@ MADE = {
     'ablation_why.json': Made(('-m idc_nb.lab.why',), 20),
     'rivals.json': Made((RIVAL_RUNS,), 8, rows=len(OWN) + len(RIVALS), of_row=len(JITTERS)),
     'cases.json': Made(('-m idc_nb.lab.cases',), 1),
+    'mutants.json': Made(('tests/mutants.py',), 10),
     'demo_unmirrored.json': Made((), note='the recipe of 0.2.0, without mirrored batches'),
     'negatives.json': Made((), note='two lines that tests/bench/negatives.py prints'),
     'perception.json': Made((), note='a search on a GPU, which 15_gic shows'),
