@@ -24,7 +24,6 @@ test: $(INSTALLED)  ## style, notebooks and library in step, every notebook runs
 	$(RUN) tests/in_step.py
 	$(RUN) -c "from idc_nb.lab.store import lesson_store; lesson_store()"
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --do_print
-	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --path index.ipynb --do_print
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal --durations 10 tests
 
 step: $(INSTALLED)  ## export the library, clean the notebooks, write their links
@@ -54,8 +53,8 @@ cases: $(INSTALLED)  ## best, median and worst sentences of MODEL, beside those 
 checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package -> results/checkpoint.json (hours, resumable)
 	$(RUN) -m idc_nb.demo --checkpoint
 
-ablation: $(INSTALLED)  ## the paper's ablation: six rows, SEEDS seeds each -> results/ablation.json (hours, resumable)
-	$(RUN) -m idc_nb.ablation --seeds $(SEEDS)
+ablation: $(INSTALLED)  ## the ablation: ROWS (all eighteen), SEEDS seeds each -> results/ablation.json (hours, resumable)
+	$(RUN) -m idc_nb.lab.ablation_runs --seeds $(SEEDS) $(if $(ROWS),--rows $(ROWS))
 
 expansion: $(INSTALLED)  ## the four rows on what captions and labels of single photos add, SEEDS runs each (minutes a run, resumable)
 	$(RUN) -m idc_nb.expansion --seeds $(SEEDS)
@@ -98,7 +97,7 @@ test-all: test docs assignments-check test-browser  ## all that can fail
 fuzz: $(INSTALLED)  ## files changed at random for the readers of other people's files (MINUTES=10 SEED=0; tests/fuzz.py)
 	OMP_NUM_THREADS=1 $(RUN) tests/fuzz.py --minutes $(MINUTES) --seed $(SEED)
 
-mutants: .venv/extra-mutants  ## change the library in many places and ask the lessons whether they notice (M="fda mvcl"; about ten minutes a module)
+mutants: .venv/extra-mutants  ## change the library in many places and ask the lessons whether they notice -> results/mutants.json (M="fda mvcl"; about a minute a module)
 	OMP_NUM_THREADS=1 $(RUN) tests/mutants.py $(M)
 
 readme: $(INSTALLED)  ## README.md from index.ipynb

@@ -32,6 +32,7 @@ VERSIONS = 'student', 'solutions', 'nbgrader'
 CONFIG = '''c = get_config()
 c.ClearSolutions.code_stub = dict(python='# Replace the function above by your own.')
 c.ClearSolutions.text_stub = '*Your answer:*'
+c.Execute.timeout = 600  # seconds for a cell: lessons train, and without this it would be 30
 '''
 
 

@@ -25,7 +25,7 @@ from nbclient import NotebookClient
 from PIL import Image
 from book import BOOK, NBS, ROOT
 from outputs import LEFT_OUT, has, said
-from idc_nb.ablation import ABLATION, BUDGET, PAPER, row_recipe
+from idc_nb.ablation import ABLATION, ABLATION_ROWS, BUDGET, FURTHER_ROWS, PAPER, row_recipe
 from idc_nb.captioner import MODELS, SHIPPED, get_captioner
 from idc_nb.expansion import DATA, FURTHER, _recipe
 from idc_nb.lab.bird_recipe import RECIPES
@@ -59,6 +59,7 @@ def demo(seed):
     return f'-m idc_nb.demo --seed {seed}', f'-m idc_nb.demo --record runs/demo_{seed}'
 
 
+ABLATION_RUNS = '-m idc_nb.lab.ablation_runs --seeds SEEDS'
 RIVAL_RUNS = '-m idc_nb.lab.rival_runs --seeds SEEDS'
 CURVE = '-m idc_nb.expansion --seeds SEEDS --rows b2w b2w_cub_nab --annotated 62 125 500'
 #: file -> how it is made, in the order in which one would make all
@@ -82,14 +83,16 @@ MADE = {
     'alignment.json': Made(('-m idc_nb.alignment',), 1),
     'expansion.json': Made(('-m idc_nb.expansion --seeds SEEDS',), 6, rows=4),
     'expansion_curve.json': Made((CURVE,), 6, rows=2, of_row=3),
-    'ablation.json': Made(('-m idc_nb.ablation --seeds SEEDS',), 13, rows=6),
+    'ablation.json': Made((ABLATION_RUNS,), 13, rows=len(ABLATION_ROWS | FURTHER_ROWS)),
     'ablation_models.safetensors': Made(('-m idc_nb.lab.why --pack',), 1),
     'ablation_why.json': Made(('-m idc_nb.lab.why',), 20),
     'rivals.json': Made((RIVAL_RUNS,), 8, rows=len(OWN) + len(RIVALS), of_row=len(JITTERS)),
     'cases.json': Made(('-m idc_nb.lab.cases',), 1),
+    'mutants.json': Made(('tests/mutants.py',), 10),
     'demo_unmirrored.json': Made((), note='the recipe of 0.2.0, without mirrored batches'),
     'negatives.json': Made((), note='two lines that tests/bench/negatives.py prints'),
     'perception.json': Made((), note='a search on a GPU, which 15_gic shows'),
+    'gpu_tests.json': Made((), note='what `pytest -s tests/gpu` printed on a GPU'),
     'on_device.json': Made((), note='speeds of a prototype on a GPU, which lab/46_on_device shows'),
     'paraphrases.json': Made((), note='reads a file that belongs to others; the call is in it'),
 }

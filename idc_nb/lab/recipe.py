@@ -203,11 +203,14 @@ def train_recipe(
     store: FeatureStore,
     seed: int,  # of initialisation and training
     folder,  # for logs and checkpoints
+    start=None,  # a function that changes the untrained model in place
     **trainer,  # further arguments of `fit`, such as those of `all_cores`
 ) -> tuple:  # Captioner, seconds of the stages
     "Train all stages. A run that was stopped goes on."
     folder, seconds = Path(folder), {}
     pairs, vocab, model = starting_point(recipe, root, store, seed)
+    if start:
+        start(model)
     for name, stage, batches in plan(recipe, model, root, pairs, store, vocab, seed):
         print(f'{name}: {batches.steps:,} steps of {batches.batch}', flush=True)
         with clock(folder / name / 'seconds.json', seconds, name):
