@@ -57,13 +57,13 @@ ablation: $(INSTALLED)  ## the ablation: ROWS (all eighteen), SEEDS seeds each -
 	$(RUN) -m idc_nb.lab.ablation_runs --seeds $(SEEDS) $(if $(ROWS),--rows $(ROWS))
 
 expansion: $(INSTALLED)  ## the four rows on what captions and labels of single photos add, SEEDS runs each (minutes a run, resumable)
-	$(RUN) -m idc_nb.expansion --seeds $(SEEDS)
+	$(RUN) -m idc_nb.lab.expansion_runs --seeds $(SEEDS)
 
 expansion-curve: $(INSTALLED)  ## with and without expansion at fewer and more described pairs (minutes a run, resumable)
-	$(RUN) -m idc_nb.expansion --seeds $(SEEDS) --rows b2w b2w_cub_nab --annotated 62 125 500
+	$(RUN) -m idc_nb.lab.expansion_runs --seeds $(SEEDS) --rows b2w b2w_cub_nab --annotated 62 125 500
 
 checkpoint-birds: $(INSTALLED)  ## train and pack the checkpoint for birds (an hour, resumable)
-	$(RUN) -m idc_nb.expansion --checkpoint
+	$(RUN) -m idc_nb.lab.expansion_runs --checkpoint
 
 rivals: $(INSTALLED)  ## the systems of the paper's tables and ours, at three jitters, SEEDS seeds each -> results/rivals.json (many hours, resumable)
 	$(RUN) -m idc_nb.lab.rival_runs --seeds $(SEEDS)

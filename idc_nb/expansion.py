@@ -4,22 +4,15 @@
 
 # %% auto #0
 __all__ = ['BIRD_METRICS', 'PUBLISHED_EXPANSION', 'EXPANSION_ROWS', 'SPECIES_ROWS', 'DATA', 'FURTHER', 'ANNOTATED', 'claims',
-           'truth_share', 'blind', 'scores', 'expansion_data', 'half_of', 'of_pairs', 'run', 'pair_values', 'gain',
-           'by_species', 'differences', 'run_rows', 'halves_of', 'make_bird_checkpoint', 'main']
+           'truth_share', 'blind', 'scores', 'expansion_data', 'half_of', 'pair_values', 'gain', 'by_species',
+           'differences']
 
 # %% ../nbs/20_expansion.ipynb #5e0b02dc
-import argparse, datetime
-from dataclasses import asdict
-from itertools import product
 from pathlib import Path
 import numpy as np
-import torch
 from .ablation import bootstrap
-from .captioner import MODELS, save_captioner
-from .decode import caption_share
-from .lab.runs import clock, commit, machine
-from .lab.bird_recipe import RECIPES, Birds, read_birds, train_birds
-from .lab.files import json_form, project_data, read_json, write_json
+from .lab.bird_recipe import Birds, read_birds
+from .lab.files import project_data
 from .metrics import per_cent, score
 from .world.bird_words import judge_claims, make_mini_birds, species_of
 from .world.birds import GENERA
@@ -99,52 +92,6 @@ def expansion_data() -> Path:  # made on first use
 def half_of(species) -> int:  # 0: of an even genus, 1: of an odd one
     return GENERA.index(species.genus) % 2
 
-
-def _birds_of(row, annotated, recipe):
-    root, further = expansion_data(), None
-    if recipe == 'checkpoint':
-        further = make_mini_birds(project_data() / 'expansion_further', **FURTHER)
-    use = EXPANSION_ROWS.get(row, EXPANSION_ROWS['b2w_cub'])
-    birds = read_birds(root, annotated, **use, further=further)
-    if row in SPECIES_ROWS:
-        shown = species_of(root, [photo.path for photo in birds.cub])
-        halves = zip(birds.cub, map(half_of, shown))
-        birds.cub = [photo for photo, half in halves if half == SPECIES_ROWS[row]]
-    return birds
-
-
-def of_pairs(
-    said: dict,  # {id: paragraph} of the test pairs
-    birds: Birds,
-) -> dict:  # right, total, cider: a number for each test pair, in a string
-    "What is kept of a run, so that runs can be compared pair by pair."
-    from pycocoevalcap.cider.cider import Cider
-
-    refs = {t.id: list(t.captions) for t in birds.test}
-    _, cider = Cider().compute_score(refs, {i: [said[i]] for i in refs})
-    right, total = claims(said, birds)
-    columns = dict(right=right, total=total, cider=np.round(cider, 3))
-    return {name: ' '.join(map(str, column)) for name, column in columns.items()}
-
-
-def run(
-    row: str,  # one of `EXPANSION_ROWS` or `SPECIES_ROWS`
-    seed: int,
-    annotated: 'int|None' = ANNOTATED,  # described training pairs; None: all
-    recipe: str = 'tiny',  # one of `RECIPES`
-) -> tuple:  # what is kept of the run, Captioner, {id: paragraph} of the test pairs
-    "One row of the table with one seed. A run that was stopped goes on."
-    birds, seconds = _birds_of(row, annotated, recipe), {}
-    runs = project_data().parent / 'runs' / 'expansion'
-    folder = runs / f'{recipe}_{row}_{annotated}_{seed}'
-    with clock(folder / 'seconds.json', seconds, 'training'):  # over all starts
-        c = train_birds(birds, RECIPES[recipe], folder, seed)
-    said = caption_share(c.model, c.vocab, birds.test, birds.store, max_len=c.about['max_len'])
-    sizes = dict(annotated=len(birds.train), photos=len(birds.cub), labelled=len(birds.nab))
-    settings = dict(row=row, recipe=recipe, data=DATA, **sizes)
-    kept = dict(seed=seed, settings=settings, seconds=round(seconds['training'], 1))
-    return kept | dict(scores=scores(said, birds)), c, said
-
 # %% ../nbs/20_expansion.ipynb #2fce8506
 def _numbers(run):  # of its test pairs: {right, total, cider: (P,)}
     return {name: np.array(run[name].split(), float) for name in ('right', 'total', 'cider')}
@@ -203,84 +150,3 @@ def differences(
     for a, b in (('none', 'unseen'), ('unseen', 'seen'), ('none', 'seen')):
         found[f'{a} -> {b}'] = gain(of[a], of[b])
     return found
-
-# %% ../nbs/20_expansion.ipynb #3f6c27c9
-def _rounded(scores):
-    return {name: round(value, 1) for name, value in scores.items()}
-
-
-def _recipe():  # as it stands in a file of results
-    return json_form([asdict(p) for p in RECIPES['tiny']])
-
-
-def run_rows(
-    seeds: int = 3,  # seeds 0, 1, .. of each row
-    path=None,  # file of the results; None: in results/
-    rows=(*EXPANSION_ROWS, *SPECIES_ROWS),
-    sizes=(ANNOTATED,),  # numbers of described pairs
-) -> dict:  # what stands in the file
-    "Run all rows, seeds and sizes. What stands in the file already is not repeated."
-    name = 'expansion' if tuple(sizes) == (ANNOTATED,) else 'expansion_curve'
-    path = Path(path or project_data().parent / 'results' / f'{name}.json')
-    out, recipe = read_json(path) if path.exists() else {}, _recipe()
-    if out.get('recipe', recipe) != recipe:
-        raise ValueError(f'{path} holds runs of another recipe: move it away to begin anew')
-    birds = read_birds(expansion_data(), cub=False, nab=False)
-    if 'blind' not in out:
-        out |= dict(blind=scores(blind(birds), birds), halves=halves_of(birds))
-    for seed, size, row in product(range(seeds), sizes, rows):
-        group = 'species' if row in SPECIES_ROWS else 'rows'
-        runs = out.setdefault(group, {}).setdefault(row, [])
-        if (seed, size) in [(r['seed'], r['settings']['annotated']) for r in runs]:
-            continue
-        kept, _, said = run(row, seed, size)
-        runs.append(kept | of_pairs(said, birds))
-        out |= dict(machine=machine(), date=str(datetime.date.today()), commit=commit())
-        out['recipe'] = recipe
-        write_json(path, out, indent=1)
-        print(row, seed, size, _rounded(kept['scores']), kept['seconds'], 's', flush=True)
-    counts = {len(r) for group in ('rows', 'species') for r in out.get(group, {}).values()}
-    if len(counts) == 1 and {*EXPANSION_ROWS, *SPECIES_ROWS} <= {*out['rows'], *out['species']}:
-        write_json(path, out | dict(differences=differences(out)), indent=1)
-    return out
-
-
-def halves_of(birds: Birds) -> str:  # a letter for each test pair
-    "Are both birds of even genera (e), of odd ones (o), or one of each (-)?"
-    paths = [(t.img1, t.img2) for t in birds.test]
-    halves = [{half_of(s) for s in species_of(birds.root, pair)} for pair in paths]
-    return ''.join('-' if len(h) == 2 else 'eo'[h.pop()] for h in halves)
-
-# %% ../nbs/20_expansion.ipynb #6ae6409d
-def make_bird_checkpoint(
-    path=None,  # None: the model for birds that comes with the package
-    seed: int = 0,
-):
-    "Train with all described pairs and captions of photos, and with further data; pack the result."
-    kept, c, _ = run('b2w_cub', seed, None, 'checkpoint')
-    training = json_form([asdict(p) for p in RECIPES['checkpoint']])
-    kept['settings'] |= dict(further=FURTHER, training=training)
-    c.about |= dict(machine=machine(), date=str(datetime.date.today()), **kept)
-    save_captioner(c, path or MODELS['mini_birds'])
-    write_json(project_data().parent / 'results' / 'checkpoint_birds.json', c.about, indent=1)
-    print(_rounded(kept['scores']), kept['seconds'], 's')
-
-
-def main(argv=None):
-    "The command line behind `make expansion`."
-    parser = argparse.ArgumentParser(prog='idc_nb.expansion', description=main.__doc__)
-    add = parser.add_argument
-    add('--seeds', type=int, default=3, help='runs of each row')
-    add('--annotated', type=int, nargs='+', default=[ANNOTATED], help='described training pairs')
-    add('--checkpoint', action='store_true', help='train and pack the checkpoint for birds')
-    rows = [*EXPANSION_ROWS, *SPECIES_ROWS]
-    add('--rows', nargs='+', choices=rows, default=rows)
-    args = parser.parse_args(argv)
-    torch.set_num_threads(1)  # tiny tensors: a second thread costs more than it gives
-    if args.checkpoint:
-        return make_bird_checkpoint()
-    run_rows(args.seeds, rows=args.rows, sizes=args.annotated)
-
-
-if __name__ == '__main__' and '__file__' in globals():
-    main()

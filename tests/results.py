@@ -27,8 +27,9 @@ from book import BOOK, NBS, ROOT
 from outputs import LEFT_OUT, has, said
 from idc_nb.ablation import ABLATION, ABLATION_ROWS, BUDGET, FURTHER_ROWS, PAPER, row_recipe
 from idc_nb.captioner import MODELS, SHIPPED, get_captioner
-from idc_nb.expansion import DATA, FURTHER, _recipe
+from idc_nb.expansion import DATA, FURTHER
 from idc_nb.lab.bird_recipe import RECIPES
+from idc_nb.lab.expansion_runs import _recipe
 from idc_nb.lab.files import json_form, read_json
 from idc_nb.lab.loop import say_time
 from idc_nb.lab.recipe import CHECKPOINT, DEMO
@@ -61,7 +62,7 @@ def demo(seed):
 
 ABLATION_RUNS = '-m idc_nb.lab.ablation_runs --seeds SEEDS'
 RIVAL_RUNS = '-m idc_nb.lab.rival_runs --seeds SEEDS'
-CURVE = '-m idc_nb.expansion --seeds SEEDS --rows b2w b2w_cub_nab --annotated 62 125 500'
+CURVE = '-m idc_nb.lab.expansion_runs --seeds SEEDS --rows b2w b2w_cub_nab --annotated 62 125 500'
 #: file -> how it is made, in the order in which one would make all
 MADE = {
     'memory.json': Made(('tests/bench/memory.py',), 3),
@@ -71,7 +72,7 @@ MADE = {
     'grid_probe.json': Made((notebook('lab/25_cells'),), 5),
     'plateau.json': Made((notebook('lab/22_plateau'),), 25),
     'checkpoint.json': Made(('-m idc_nb.demo --checkpoint',), 300),
-    'checkpoint_birds.json': Made(('-m idc_nb.expansion --checkpoint',), 60),
+    'checkpoint_birds.json': Made(('-m idc_nb.lab.expansion_runs --checkpoint',), 60),
     'demo.json': Made(demo(0), 15),
     'gallery.png': Made(demo(0), 15),
     'demo_seed1.json': Made(demo(1), 15),
@@ -81,7 +82,7 @@ MADE = {
     'real_triplets.json': Made(('tests/bench/real_triplets.py',), 1),
     'depth.json': Made(('tests/bench/depth.py',), 1),
     'alignment.json': Made(('-m idc_nb.alignment',), 1),
-    'expansion.json': Made(('-m idc_nb.expansion --seeds SEEDS',), 6, rows=4),
+    'expansion.json': Made(('-m idc_nb.lab.expansion_runs --seeds SEEDS',), 6, rows=4),
     'expansion_curve.json': Made((CURVE,), 6, rows=2, of_row=3),
     'ablation.json': Made((ABLATION_RUNS,), 13, rows=len(ABLATION_ROWS | FURTHER_ROWS)),
     'ablation_models.safetensors': Made(('-m idc_nb.lab.why --pack',), 1),
