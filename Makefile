@@ -24,7 +24,6 @@ test: $(INSTALLED)  ## style, notebooks and library in step, every notebook runs
 	$(RUN) tests/in_step.py
 	$(RUN) -c "from idc_nb.lab.store import lesson_store; lesson_store()"
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --do_print
-	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --path index.ipynb --do_print
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal --durations 10 tests
 
 step: $(INSTALLED)  ## export the library, clean the notebooks, write their links

@@ -20,11 +20,11 @@ from .decode import greedy
 from .grid import get_backbone, to_pixels
 from .inputs import ModelConfig
 from .model import DifferenceModel
-from .vocab import SPECIALS, Vocab, load_vocab
+from .vocab import SPECIALS, Vocab
 from .lab.calibration import soften
 from .lab.familiar import Familiar, FarFromTraining, picture_name, take_familiar
 from .lab.files import write_whole
-from .lab.weights import check_tensors, read_tensors
+from .lab.weights import check_size, check_tensors, read_tensors
 
 # %% ../nbs/17_captioner.ipynb #33fac6ae
 @dataclass
@@ -98,7 +98,10 @@ def load_captioner(
 ) -> Captioner:  # its model in eval mode
     "FileNotFoundError if there is no file; a ValueError says what in it does not fit."
     if vocabulary is not None:
-        return _released_captioner(path, vocabulary, backbone)
+        from idc_nb.lab.official import load_speaker
+
+        model, vocab, about = load_speaker(path, vocabulary)
+        return Captioner(model, vocab, backbone, about)
     text, weights = read_tensors(path, '; a released checkpoint needs its vocabulary, too')
     if text is None:
         raise ValueError(
@@ -109,35 +112,13 @@ def load_captioner(
         c, vocab = ModelConfig(**text['config']), Vocab(text['words'])
         about = dict(text['about'])
         familiar = take_familiar(weights)
-        _check_size(c, weights)
+        check_size(c, weights)
         model = DifferenceModel(c)
     except (KeyError, TypeError, ValueError, RecursionError) as e:
         raise ValueError(f'{path}: its entry idc_nb is damaged ({e})') from None
     check_tensors(path, model.state_dict(), weights)
     model.load_state_dict(weights)
     return Captioner(model.eval(), vocab, text['backbone'], about, familiar)
-
-
-def _check_size(c, weights):  # so that wrong settings cost no memory
-    layers = c.single_layers + c.pair_layers + c.cross_layers
-    asked = c.dim * (c.vocab + c.channels + layers * (4 * c.dim + 2 * c.ff))  # its matrices
-    held = sum(w.numel() for w in weights.values())
-    if min(c.dim, c.vocab, c.channels, c.ff, layers) < 0 or asked > held or not 0 < c.cells <= 4096:
-        raise ValueError(f'settings of {asked:,} numbers and {c.cells} cells, {held:,} numbers')
-
-# %% ../nbs/17_captioner.ipynb #78b06fef
-def _released_captioner(path, vocabulary, backbone):
-    from idc_nb.lab.official import load_checkpoint
-
-    released, vocab = load_checkpoint(path), load_vocab(vocabulary)
-    if released.step is not None:
-        raise ValueError(f'{path} was only pre-trained: expected a checkpoint of fine-tuning')
-    words = released.model.config.vocab
-    if words != len(vocab):
-        raise ValueError(f'{vocabulary} has {len(vocab)} words, the checkpoint {path} {words}')
-    judge = 'judge' in released.parts  # the birds have none, and longer captions
-    about = dict(released=Path(path).name, judge=judge, max_len=40 if judge else 80)
-    return Captioner(released.model.eval(), vocab, backbone, about)
 
 # %% ../nbs/17_captioner.ipynb #8db860ff
 _FOLDER = files('idc_nb') / 'checkpoints'

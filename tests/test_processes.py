@@ -57,7 +57,7 @@ import idc_nb.lab.store as store
 store.BLOCK = 2
 def block(start, stop):
     print(start, flush=True)
-    time.sleep(float(sys.argv[2]))
+    sys.stdin.readline() if sys.argv[2] == 'asks' else time.sleep(float(sys.argv[2]))
     return np.full((stop - start, 49, 3), start, np.float16)
 about = dict(backbone='x', names=[f'p{i}' for i in range(8)])
 store.fill_store(sys.argv[1], about, 3, block)
@@ -65,12 +65,15 @@ store.fill_store(sys.argv[1], about, 3, block)
 
 
 def test_the_second_writer_waits_and_finds_the_store_finished(tmp_path):
-    first = start(WRITER, tmp_path / 's', 3)
+    first = start(WRITER, tmp_path / 's', 'asks', stdin=subprocess.PIPE)
     assert first.stdout.readline() == '0\n'
     second = start(WRITER, tmp_path / 's', 0.5)
+    assert 'another process writes' in second.stderr.readline()
+    assert second.poll() is None
+    first.communicate('on\n' * 4, timeout=60)
+    assert first.returncode == 0
     out, err = second.communicate(timeout=120)
-    assert second.returncode == 0 and out == '' and 'another process writes' in err
-    assert first.communicate(timeout=60) and first.returncode == 0
+    assert second.returncode == 0 and out == err == ''
     assert sorted(p.name for p in (tmp_path / 's').iterdir()) == ['grids.npy', 'index.json']
     assert FeatureStore(tmp_path / 's')['p7'][0, 0] == 6
 

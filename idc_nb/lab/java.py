@@ -70,17 +70,28 @@ def one_line(
     return ' '.join(text.split()[:max_words])
 
 # %% ../../nbs/lab/15_java.ipynb #257749cc
+_OPEN = []  # the METEOR of an outer `with`
+
+
 @contextmanager
 def open_meteor():  # yields pycocoevalcap's Meteor
-    "METEOR's Java process, killed when the `with` ends, for whatever reason it ends."
+    """METEOR's Java process, killed when the `with` ends, for whatever reason it ends.
+
+    Inside, other calls use the same process, so Java starts once for many scores.
+    """
+    if _OPEN and _OPEN[-1].meteor_p.poll() is None:
+        yield _OPEN[-1]
+        return
     with java():
         from pycocoevalcap.meteor.meteor import Meteor
 
         meteor = Meteor()
     process = meteor.meteor_p
+    _OPEN.append(meteor)
     try:
         yield meteor
     finally:
+        _OPEN.remove(meteor)
         process.kill()
         process.wait()
         for pipe in (process.stdin, process.stdout, process.stderr):

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FILES', 'ReleasedModel', 'their_name', 'read_checkpoint', 'guess_config', 'guess_parts', 'load_checkpoint',
-           'save_checkpoint', 'start_finetuning', 'mlm_numbers', 'mvm_numbers', 'fda_numbers', 'itm_numbers',
-           'nabirds_numbers', 'adam_numbers', 'pretrain_numbers', 'released_greedy', 'finetune_numbers', 'atom_numbers',
-           'Row', 'compare_arrays', 'check_folder', 'main']
+           'load_speaker', 'save_checkpoint', 'start_finetuning', 'mlm_numbers', 'mvm_numbers', 'fda_numbers',
+           'itm_numbers', 'nabirds_numbers', 'adam_numbers', 'pretrain_numbers', 'released_greedy', 'finetune_numbers',
+           'atom_numbers', 'Row', 'compare_arrays', 'check_folder', 'main']
 
 # %% ../../nbs/lab/21_official.ipynb #4741e009
 import argparse, copy, re, sys
@@ -30,7 +30,7 @@ from .weights import read_tensors
 from ..mlm import IGNORE, read_pair
 from ..model import DifferenceModel
 from ..mvcl import CellHead, cell_logits, predict_cells
-from ..vocab import BOS, MASK
+from ..vocab import BOS, MASK, load_vocab
 
 # %% ../../nbs/lab/21_official.ipynb #9d69eba8
 class ReleasedModel(nn.Module):
@@ -274,6 +274,22 @@ def load_checkpoint(
     own = r.state_dict()
     r.load_state_dict(own | {ours: state[theirs] for theirs, ours in r.names().items()})
     return r.eval()
+
+
+def load_speaker(
+    path,  # released file of fine-tuning
+    vocabulary,  # its dict.json
+) -> tuple:  # a `DifferenceModel` in eval mode, its `Vocab`, what is known of it (a dict)
+    "What a captioner needs. ValueError: the file was only pre-trained, or has other words."
+    released, vocab = load_checkpoint(path), load_vocab(vocabulary)
+    if released.step is not None:
+        raise ValueError(f'{path} was only pre-trained: expected a checkpoint of fine-tuning')
+    words = released.model.config.vocab
+    if words != len(vocab):
+        raise ValueError(f'{vocabulary} has {len(vocab)} words, the checkpoint {path} {words}')
+    judge = 'judge' in released.parts  # the birds have none, and longer captions
+    about = dict(released=Path(path).name, judge=judge, max_len=40 if judge else 80)
+    return released.model.eval(), vocab, about
 
 # %% ../../nbs/lab/21_official.ipynb #963186a5
 def save_checkpoint(r: ReleasedModel, path):
