@@ -164,9 +164,9 @@ def check_copy(text, name, minutes, version) -> dict:
         text = f'{variable} = {before}\n{text}\n{variable} = {after}'
     if version != 'nbgrader':
         return code(text)
-    again = [f'from idc_nb.lab.checks import {check} as original', f'original({student})']
-    hidden = ['### BEGIN HIDDEN TESTS', *again, '### END HIDDEN TESTS']
-    text = '\n'.join([text, *hidden])  # the hidden lines notice a check that a student has replaced
+    again = ['import importlib, idc_nb.lab.checks', 'fresh = importlib.reload(idc_nb.lab.checks)']
+    again.append(f'fresh.{check}({student})')  # notices a check that a student has replaced
+    text = '\n'.join([text, '### BEGIN HIDDEN TESTS', *again, '### END HIDDEN TESTS'])
     return graded(code(text), f'check_{name}', minutes, locked=True, solution=False)
 
 

@@ -55,7 +55,7 @@ def imported(source, module) -> str:  # in place of a cell that exports: the sam
 def lesson_script(stem) -> list:  # sources of the cells that run, without the exercises
     script = []
     for kind, source in cells(stem):
-        if kind != 'code' or re.match(r'#\| (default_exp|exercise|check|watch)', source):
+        if kind != 'code' or re.match(r'#\| (default_exp|exercise|check|watch|slow)', source):
             continue
         exports = re.search(r'^#\|\s*export', source, flags=re.M)
         text = re.sub(r'^(#\||\s*[%!]).*\n?', '', source, flags=re.M)
