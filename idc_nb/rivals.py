@@ -7,6 +7,7 @@ __all__ = ['RIVALS', 'BIRD_RIVALS', 'PUBLISHED', 'PUBLISHED_BIRDS', 'rival_frame
 
 # %% ../nbs/22_rivals.ipynb #fc271491
 import numpy as np
+from .expansion import PUBLISHED_EXPANSION
 from .lab.bird_rivals import L2C, NeuralNaturalist, RelationalSpeaker
 from .lab.clevr_rivals import DUDA, DUDAAux, DualAtt, IFDC, R3Net, VAM
 
@@ -46,8 +47,8 @@ PUBLISHED_BIRDS = {
     'DUDA': (23.9, 21.9, 44.3, 4.6),
     'L2C-lite': (31.3, None, 45.3, 15.1),
     'L2C-lite(+CUB)': (31.8, None, 45.6, 16.3),
-    'ours': (28.0, 23.1, 48.4, 18.6),
-    'ours(+extra)': (31.0, 23.4, 49.1, 25.3),
+    'ours': PUBLISHED_EXPANSION['b2w'],
+    'ours(+extra)': PUBLISHED_EXPANSION['b2w_cub_nab'],
 }
 
 

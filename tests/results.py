@@ -27,7 +27,7 @@ from book import BOOK, NBS, ROOT
 from outputs import LEFT_OUT, has, said
 from idc_nb.ablation import ABLATION, ABLATION_ROWS, BUDGET, FURTHER_ROWS, PAPER, row_recipe
 from idc_nb.captioner import MODELS, SHIPPED, get_captioner
-from idc_nb.expansion import DATA, FURTHER
+from idc_nb.expansion import DATA, FURTHER_DATA
 from idc_nb.lab.bird_recipe import RECIPES
 from idc_nb.lab.expansion_runs import _recipe
 from idc_nb.lab.files import json_form, read_json
@@ -174,7 +174,7 @@ def recorded_and_code(file: str, content) -> list:  # of (field, recorded, what 
         return [('recipe', content['recipe'], _recipe()), ('data', data, [DATA] * len(data))]
     if file == 'checkpoint_birds.json':
         settings, recipe = content['settings'], [asdict(p) for p in RECIPES['checkpoint']]
-        wanted = dict(data=DATA, further=FURTHER, training=recipe)
+        wanted = dict(data=DATA, further=FURTHER_DATA, training=recipe)
         return [(f'settings/{k}', settings[k], x) for k, x in wanted.items()]
     if file == 'rivals.json':
         about = dict(training=vars(RIVAL_TRAINING), recipe=DEMO.name)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from ..captioner import MODELS, save_captioner
 from ..decode import caption_share
-from ..expansion import ANNOTATED, DATA, EXPANSION_ROWS, FURTHER, SPECIES_ROWS
+from ..expansion import ANNOTATED, DATA, EXPANSION_ROWS, FURTHER_DATA, SPECIES_ROWS
 from ..expansion import blind, claims, differences, expansion_data, half_of, scores
 from .bird_recipe import RECIPES, Birds, read_birds, train_birds
 from .files import json_form, project_data, read_json, write_json
@@ -25,7 +25,7 @@ from ..world.bird_words import make_mini_birds, species_of
 def _birds_of(row, annotated, recipe):
     root, further = expansion_data(), None
     if recipe == 'checkpoint':
-        further = make_mini_birds(project_data() / 'expansion_further', **FURTHER)
+        further = make_mini_birds(project_data() / 'expansion_further', **FURTHER_DATA)
     use = EXPANSION_ROWS.get(row, EXPANSION_ROWS['b2w_cub'])
     birds = read_birds(root, annotated, **use, further=further)
     if row in SPECIES_ROWS:
@@ -122,7 +122,7 @@ def make_bird_checkpoint(
     "Train with all described pairs and captions of photos, and with further data; pack the result."
     kept, c, _ = run('b2w_cub', seed, None, 'checkpoint')
     training = json_form([asdict(p) for p in RECIPES['checkpoint']])
-    kept['settings'] |= dict(further=FURTHER, training=training)
+    kept['settings'] |= dict(further=FURTHER_DATA, training=training)
     c.about |= dict(machine=machine(), date=str(datetime.date.today()), **kept)
     save_captioner(c, path or MODELS['mini_birds'])
     write_json(project_data().parent / 'results' / 'checkpoint_birds.json', c.about, indent=1)
