@@ -125,7 +125,7 @@ def test_frame_of_runs():
     scores = dict(change=dict(truth=30.0), all=dict(judge_accuracy=80.0))
     run = dict(seed=1, jitter=0.25, seconds=9, parameters=5, verified=True, scores=scores)
     line = rival_frame(dict(systems=dict(DUDA=[run]))).iloc[0]
-    assert (line.system, line.truth, line.judging, line.jitter) == ('DUDA', 30, 80, 0.25)
+    assert (line.row, line.truth, line.judging, line.jitter) == ('DUDA', 30, 80, 0.25)
     assert len(rival_frame({})) == 0
 
 
@@ -147,13 +147,13 @@ def test_recorded_runs_are_of_systems_without_a_known_bug():
     out = json.loads(RESULTS.read_text())
     runs = rival_frame(out)
     assert runs.verified.all()
-    assert not runs.duplicated(['system', 'jitter', 'seed']).any()
-    still = runs[runs.jitter == 0].groupby('system').truth.mean()
+    assert not runs.duplicated(['row', 'jitter', 'seed']).any()
+    still = runs[runs.jitter == 0].groupby('row').truth.mean()
     assert (still > 0).all()  # a speaker who always says 'there is no change' has 0
 
 
 @pytest.mark.skipif(not RESULTS.exists(), reason='no runs are recorded')
 def test_each_system_has_three_seeds_at_full_movement():
     runs = rival_frame(json.loads(RESULTS.read_text()))
-    full = runs[(runs.jitter == 1) & runs.verified].groupby('system').seed.nunique()
+    full = runs[(runs.jitter == 1) & runs.verified].groupby('row').seed.nunique()
     assert full.reindex(['ours', *RIVALS], fill_value=0).ge(3).all()
