@@ -97,7 +97,7 @@ def test_a_logger_without_its_package_is_refused_before_anything_is_read(logger,
     assert commands.idc_train(['--data', 'nowhere', '--logger', logger]) == 2
     assert f"pip install 'idc_nb[{logger}]'" in capsys.readouterr().err
     tomllib = pytest.importorskip('tomllib')
-    project = tomllib.loads((Path(__file__).parents[1] / 'pyproject.toml').read_text())['project']
+    project = tomllib.loads((Path(__file__).parents[2] / 'pyproject.toml').read_text())['project']
     assert logger in project['optional-dependencies']
 
 
