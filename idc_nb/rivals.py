@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from .expansion import PUBLISHED_EXPANSION
 from .lab.bird_rivals import L2C, NeuralNaturalist, RelationalSpeaker
-from .lab.clevr_rivals import DUDA, DUDAAux, DualAtt, IFDC, R3Net, VAM
+from .lab.clevr_rivals import DUDA, DUDAAux, DualAtt, IFDC, R3Net, VAM, VAMPlus
 from .metrics import PAPER_METRICS
 
 # %% ../nbs/22_rivals.ipynb #9f2b2aa5
@@ -20,6 +20,7 @@ RIVALS = {
     'DUDA': DUDA,
     'IFDC': IFDC,
     'VAM-style': VAM,
+    'VAM+-style': VAMPlus,
     'R3Net-style': R3Net,
     'DUDA+Aux-style': DUDAAux,
 }
@@ -37,7 +38,7 @@ PUBLISHED = {
     'Capt-Dual-Att': (43.5, 32.7, None, 108.5),
     'DUDA': (47.3, 33.9, None, 112.0),
     'VAM-style': (50.3, 37.0, 69.7, 114.9),
-    'VAM+': (51.3, 37.8, 70.4, 115.8),
+    'VAM+-style': (51.3, 37.8, 70.4, 115.8),
     'IFDC': (49.2, 32.5, 69.1, 118.7),
     'DUDA+Aux-style': (51.2, 37.7, 70.5, 115.4),
     'ours': (51.2, 36.2, 71.7, 128.9),

@@ -118,6 +118,7 @@ def learn_by_heart(
     wanted = [vocab.decode(row) for row in ids]
     for step in range(1, steps + 1):
         adam.zero_grad()
+        model.progress = step / steps
         model.train().loss(img1, img2, ids, changed)[0].backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         adam.step()
@@ -135,12 +136,13 @@ def memorised(
     device: str = 'cpu',
     enough: float = 0.95,  # stop at this share
     seed: int = 0,
+    options: dict = {},  # of the system
     **more,  # of `learn_by_heart`: rate, every
 ) -> float:  # 0..1, share of the captions that are said word for word
     "`learn_by_heart` without dropout: 16 changed pairs and 16 distractors of the lessons' data."
     store, triplets = lesson_store(), read_clevr_change(lesson_data(), 'train')
     vocab = Vocab.build(c for t in triplets for c in t.captions)
-    model = new_rival(name, store, vocab, seed, dropout=0.0).to(device)
+    model = new_rival(name, store, vocab, seed, dropout=0.0, **options).to(device)
     return learn_by_heart(model, triplets[:32], store, vocab, MAX_LEN, steps, enough, **more)
 
 
