@@ -15,7 +15,7 @@ import torch
 from .captioner import SHIPPED, load_captioner, save_captioner
 from .lab.files import project_data, read_json, write_json
 from .lab.loop import all_cores
-from .lab.on_device import train_on_device
+from .lab.on_device import check_device, train_on_device
 from .lab.recipe import CHECKPOINT, DEMO, Recipe, prepare, train_recipe
 from .lab.runs import caption_triplets, commit, gallery, machine
 from .lab.runs import record, records, scenes_of
@@ -35,6 +35,7 @@ def score_models(
     store: FeatureStore,
     scenes: dict,  # scenes.json
     folder=None,  # what each model said is kept there, as NAME.jsonl, before it is scored
+    meteor: bool = True,  # False: no METEOR
 ) -> tuple:  # name -> score tree, name -> records
     "Scores of each model, and of always saying that there is no change."
     said = {name: caption_triplets(c, triplets, store) for name, c in models.items()}
@@ -43,7 +44,7 @@ def score_models(
     if folder:
         for name, rows in judged.items():
             write_records(Path(folder) / f'{name}.jsonl', rows)
-    return score_trees(judged), judged  # one Java for all
+    return score_trees(judged, meteor), judged  # one Java for all
 
 # %% ../nbs/18_demo.ipynb #e132f5c3
 def run_folder(recipe: Recipe, seed: int) -> Path:  # runs/NAME_SEED of the project
@@ -128,10 +129,11 @@ def make_checkpoint(
     device: str = '',  # 'cuda': all data there, each step a CUDA graph (lab/46_on_device)
 ):
     "Train with the large recipe, pack the captioner, and write results/checkpoint.json."
-    root, store, _ = prepare(recipe)
     train, options = train_recipe, all_cores(recipe.finetune.batch)
     if device:
+        check_device(device)  # before the data are made
         train, options = train_on_device, dict(device=device)
+    root, store, _ = prepare(recipe)
     captioner, seconds = train(recipe, root, store, seed, run_folder(recipe, seed), **options)
     test, scenes = read_clevr_change(root, 'test'), read_json(root / 'scenes.json')
     scores, _ = score_models(dict(shipped=captioner), test, store, scenes)

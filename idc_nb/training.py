@@ -38,7 +38,8 @@ class PairBatches(StepBatches):
         if bare:
             raise ValueError(f'{len(bare)} triplets have no captions, such as {bare[0]!r}')
         if len(triplets) < batch:
-            raise ValueError(f'{len(triplets)} triplets are fewer than a batch of {batch}')
+            fault = f'{len(triplets)} triplets are fewer than a batch of {batch}'
+            raise ValueError(f'{fault}: choose a smaller batch')
         self.store, self.batch, self.steps, self.seed = store, batch, steps, seed
         self.captions, self.mirrored, self.sample = captions, mirrored, sample
         self.rows = np.array([[store.row(t.img1), store.row(t.img2)] for t in triplets])  # (P,2)

@@ -1,9 +1,13 @@
-"""A feature store, triplets and stages of random numbers, for tests that train without pictures."""
+"""A feature store, triplets and stages of random numbers, for tests that train without pictures.
+
+Also a picture of random pixels.
+"""
 
 import json
 from pathlib import Path
 import numpy as np
 import torch
+from PIL import Image
 from idc_nb.finetune import Finetuning
 from idc_nb.inputs import ModelConfig
 from idc_nb.lab.store import FeatureStore
@@ -43,3 +47,11 @@ def finetuning(triplets, store, vocab, steps, batch=6, dropout=0.0, seed=0):  # 
     c = TrainConfig(steps, batch, 2e-3, warmup=3, captions=2, seed=seed)
     stage = Finetuning(DifferenceModel(config(vocab, dropout=dropout)), c)
     return stage, PairBatches(triplets, store, vocab, batch, steps, seed, captions=2)
+
+
+def picture(path, seed=0) -> str:  # the path
+    "Write 40 x 30 random pixels."
+    x = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(x).save(path)
+    return str(path)

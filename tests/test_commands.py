@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,32 +63,3 @@ def test_score(tmp_path, monkeypatch, capsys):
     Path('said.json').write_text(json.dumps({'1': 'a red cube', '2': 'no change'}))
     assert commands.idc_score(['refs.json', 'said.json', '--no-meteor', '--json']) == 0
     assert json.loads(capsys.readouterr().out)['BLEU-1'] == pytest.approx(100)
-
-
-def test_birds_from_photos_to_a_captioner(tmp_path, monkeypatch, capsys):
-    from idc_nb.captioner import load_captioner
-    from idc_nb.gic import bird_grids
-    from idc_nb.pairs import lesson_data
-    from idc_nb.world.bird_words import lesson_birds
-
-    birds = lesson_birds()
-    store, clevr = bird_grids(birds).folder, lesson_data()
-    monkeypatch.chdir(tmp_path)
-    common = ['--features', str(store), '--accelerator', 'cpu', '--batch', '4', '--steps', '1']
-    train = ['--data', str(birds), *common]
-    assert commands.idc_train([*train, '--preset', 'paper_cub']) == 0
-    assert commands.idc_train([*train, '--preset', 'paper_birds']) == 0
-    assert 'starting from runs/paper_cub_0/pretrain' in capsys.readouterr().out
-    assert commands.idc_train([*train, '--preset', 'paper_birds', '--stage', 'finetune']) == 0
-    c = load_captioner('runs/paper_birds_0/captioner.safetensors')
-    assert c.about['max_len'] == 80 and c.about['judge'] is False
-    capsys.readouterr()
-    for data, preset, words in (
-        (birds, 'tiny', 'holds birds, preset tiny reads CLEVR-Change'),
-        (birds, 'paper_clevr', 'holds birds'),
-        (clevr, 'paper_birds', 'birds_to_words, beside it .* found CLEVR-Change'),
-        (clevr, 'paper_cub', 'reads birds: expected .*cub'),
-    ):
-        assert commands.idc_train(['--data', str(data), *common, '--preset', preset]) == 2
-        assert re.search(words, capsys.readouterr().err)
-    assert commands.idc_train([*train, '--preset', 'paper_cub', '--stage', 'finetune']) == 2

@@ -1,6 +1,6 @@
 """Readers of CLEVR-Change on folders that are incomplete or broken: the error names file and key.
 
-tests/test_hostile.py has the contents of the files; here it is folders, parts and made data.
+tests/faults/test_hostile.py has the contents of the files; here it is folders, parts and made data.
 """
 
 import json

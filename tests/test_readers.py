@@ -1,6 +1,6 @@
 """Readers of the bird data: names of photos, photos on disk, order of captions.
 
-tests/test_hostile.py has the broken files.
+tests/faults/test_hostile.py has the broken files.
 """
 
 import pytest

@@ -26,12 +26,12 @@ def batch(device='cpu', B=4, K=3, T=7, C=460):
 @pytest.mark.parametrize('name', RIVALS)
 def test_learns_by_heart(name):
     torch.set_num_threads(1)
-    assert memorised(name) >= 0.95
+    assert memorised(name, rate=3e-3, every=10) >= 0.95
 
 
 def test_learns_by_heart_with_a_reward_from_the_first_step():
     torch.set_num_threads(1)
-    assert memorised('VAM+-style', after=0.0) >= 0.95
+    assert memorised('VAM+-style', options=dict(after=0.0), rate=3e-3, every=10) >= 0.95
 
 
 def rewarded(progress, seed=1, **options):  # gradients of a step
@@ -110,7 +110,7 @@ def test_a_pair_is_read_alone(name):
 @pytest.mark.parametrize('name', BIRD_RIVALS)
 def test_birds_learn_by_heart(name):
     torch.set_num_threads(1)
-    assert memorised_birds(name) >= 0.95
+    assert memorised_birds(name, rate=3e-3, every=10) >= 0.95
 
 
 @pytest.mark.parametrize('name', BIRD_RIVALS)

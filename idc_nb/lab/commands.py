@@ -272,7 +272,8 @@ def _check_kind(data, preset):  # ValueError: the preset reads data of another k
     needed = dict(paper_cub='cub', paper_birds='birds_to_words').get(preset.name)
     if needed and data.is_dir() and needed not in birds:
         found = 'CLEVR-Change' if clevr else ', '.join(birds) or 'nothing of them'
-        expected = f'expected {data}/{needed}, beside it birds_to_words/, cub/, nabirds/'
+        others = ', '.join(sorted({'birds_to_words', 'cub', 'nabirds'} - {needed}))
+        expected = f'expected {data}/{needed}, beside it {others}'
         raise ValueError(f'preset {preset.name} reads birds: {expected}; found {found}')
 
 
@@ -345,7 +346,7 @@ def _remember(folder, settings) -> list:  # write them; lengths that the run had
     from idc_nb.lab.files import json_form, read_json, write_json
 
     path, settings, earlier = folder / 'settings.json', json_form(settings), []
-    if path.exists():
+    if path.exists() and _begun(folder):
         old = read_json(path)
         earlier = old.pop('earlier_steps', [])
         if settings['steps'] > old['steps'] and _steps_done(folder) >= old['steps']:
@@ -361,6 +362,12 @@ def _remember(folder, settings) -> list:  # write them; lengths that the run had
     return earlier
 
 
+def _begun(*folders) -> bool:  # did a stage keep a step? What failed before binds nobody
+    from idc_nb.lab.checkpoints import newest_checkpoint
+
+    return any(newest_checkpoint(folder) for folder in folders)
+
+
 def _steps_done(folder) -> int:  # by the stage whose checkpoints lie there
     from idc_nb.lab.checkpoints import newest_checkpoint, read_state
 
@@ -368,10 +375,11 @@ def _steps_done(folder) -> int:  # by the stage whose checkpoints lie there
     return read_state(last)['global_step'] if last else 0
 
 # %% ../../nbs/lab/24_commands.ipynb #1b4458d1
-def _vocab(path, data):  # written once, so that a continued run has the same
+def _vocab(out, data):  # as it was when the run began
     from idc_nb.vocab import Vocab, load_vocab, save_vocab
 
-    if not path.exists():
+    path = out / 'vocab.json'
+    if not path.exists() or not _begun(out / 'pretrain', out / 'finetune'):
         path.parent.mkdir(parents=True, exist_ok=True)
         save_vocab(Vocab.build(data.captions()), path)
     return load_vocab(path)
@@ -668,7 +676,7 @@ def idc_train(argv=None):  # exit code
     settings = dict(preset=preset.name, stage=a.stage, **asdict(c))
     settings |= dict(backbone=store.backbone, precision=a.precision, pairs=len(data.train))
     earlier = _remember(folder, settings)
-    vocab = _vocab(out / 'vocab.json', data)
+    vocab = _vocab(out, data)
     _train(a, preset, c, data, store, vocab, out, min([*earlier, c.steps]))
 
 

@@ -32,7 +32,8 @@ def read_text(
 ) -> str:
     "A whole text. FileNotFoundError if it is missing; a ValueError names file, line and byte."
     if not Path(path).is_file():
-        raise FileNotFoundError(f'{path} is missing')
+        fault = 'is a folder: expected a file' if Path(path).is_dir() else 'is missing'
+        raise FileNotFoundError(f'{path} {fault}')
     raw = Path(path).read_bytes()
     encoding = 'utf-8'
     for mark, name in _MARKS.items():

@@ -5,26 +5,30 @@
 # %% auto #0
 __all__ = ['DeviceEmbedding', 'DeviceStack', 'DeviceModel', 'device_model', 'pack_to', 'mask_of_packed', 'packed_word_loss',
            'mlm_on_device', 'mvcl_on_device', 'DeviceData', 'caption_table', 'order_table', 'epoch_order', 'fullest',
-           'DeviceBatches', 'join_texts', 'DeviceStage', 'parts_of', 'kind_at', 'device_optimiser', 'device_training',
-           'device_name', 'in_turn', 'train_on_device']
+           'DeviceBatches', 'join_texts', 'DeviceStage', 'random_state', 'set_random_state', 'parts_of', 'kind_at',
+           'device_optimiser', 'DeviceRun', 'check_device', 'device_training', 'device_name', 'in_turn',
+           'train_on_device', 'share_of', 'parser', 'main']
 
 # %% ../../nbs/lab/46_on_device.ipynb #8aebacb8
-import datetime, math, time
+import argparse, datetime, math, signal, sys, threading, time
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
 import torch.nn.functional as F
-from ..captioner import Captioner
+from ..captioner import Captioner, save_captioner
 from ..fda import fda_similarities, ranking_loss
 from ..finetune import Finetuning, judge_loss, left_to_right
 from ..gic import MixedBatches, PhotoBatches, perceive_singly
 from ..grid import mirror
 from ..inputs import TEXT, InputEmbedding
-from .files import json_form, write_json
-from .recipe import Recipe, finished_captioner, plan, starting_point
+from .checkpoints import read_state, write_checkpoint
+from .files import json_form, project_data, write_json
+from .loop import say_time
+from .recipe import CHECKPOINT, DEMO, Recipe, finished_captioner, plan, prepare
+from .recipe import starting_point
 from .stack import ALL, Stack
 from .store import FeatureStore
 from ..mlm import IGNORE, mask_words, mlm_logits, read_pair, word_loss
@@ -387,19 +391,64 @@ class DeviceStage:
             raise FloatingPointError(f'step {bad} ({kind}): the loss or its gradient is not finite')
         self.losses.append(round(float(self.figure), 4))
 
-    def run(self, every: int = 100):  # yields after each step
-        "All steps of the stage. Every `every` steps the host looks whether all is finite."
+    def state(self) -> dict:  # tensors on the CPU, numbers and lists
+        "All that another process needs to go on behind the last step."
+        with self.on_stream():
+            weights = {name: x.cpu().clone() for name, x in self.stage.state_dict().items()}
+            some = [self.optimiser.state.get(p, {}) for p in self.stage.parameters()]
+            moments = [{name: x.cpu().clone() for name, x in m.items()} for m in some]
+            numbers = dict(step=int(self.step), bad=int(self.bad), losses=[*self.losses])
+        return dict(weights=weights, moments=moments, random=random_state(self.device)) | numbers
+
+    def restore(self, state: dict):
+        "Undo `state`, in place, so that recorded graphs read what was restored."
+        mine = self.stage.state_dict()
+        with torch.no_grad():
+            for name, x in state['weights'].items():
+                mine[name].copy_(x)
+            for p, moments in zip(self.stage.parameters(), state['moments']):
+                for name, x in moments.items():
+                    here = self.optimiser.state[p].setdefault(name, x.clone().to(self.device))
+                    here.copy_(x)
+        self.step.fill_(state['step'])
+        self.bad.fill_(state['bad'])
+        self.losses = [*state['losses']]
+        set_random_state(state['random'], self.device)
+
+    def run(
+        self,
+        every: int = 100,  # steps between two looks of the host whether all is finite
+        state: 'dict|None' = None,  # where an earlier process ended, as `state` gives it
+    ):  # yields the number of steps after each step
+        "All steps of the stage, or those that are left."
         if self.stream:
             self.stream.wait_stream(torch.cuda.current_stream(self.device))
             with self.on_stream():
                 for kind in dict.fromkeys(self.kinds):
                     self.record(kind)
-        for i, kind in enumerate(self.kinds, 1):
+        if state:
+            with self.on_stream():
+                self.restore(state)
+        done = int(self.step)
+        for i, kind in enumerate(self.kinds[done:], done + 1):
             with self.on_stream():
                 self.graphs[kind].replay() if self.stream else self.take_step(kind)
                 if i % every == 0 or i == len(self.kinds):
                     self.check()
             yield i
+
+
+def random_state(device: torch.device) -> Tensor:
+    "Of the random numbers of a device."
+    return torch.cuda.get_rng_state(device) if device.type == 'cuda' else torch.get_rng_state()
+
+
+def set_random_state(state: Tensor, device: torch.device):
+    "Undo `random_state`."
+    if device.type == 'cuda':
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
 
 
 def parts_of(batches) -> tuple:  # `PairBatches` or None, `PhotoBatches` or None
@@ -436,6 +485,100 @@ def device_optimiser(
         group['lr'] = rate
     return optimiser
 
+# %% ../../nbs/lab/46_on_device.ipynb #1ffdfa61
+class DeviceRun:
+    "Says how far a training is, keeps its state, and ends it: in time, on Ctrl-C or SIGTERM."
+
+    def __init__(
+        self,
+        folder,  # for the state, and for on_device.json of a training that was ended
+        settings: dict,  # what must be the same when a training goes on
+        minutes: 'float|None' = None,  # until it ends; None: it may take its time
+        say_every: float = 10,  # seconds
+        save_every: float = 60,  # seconds
+    ):
+        self.folder, self.settings, self.minutes = Path(folder), settings, minutes
+        self.path = self.folder / 'on_device.ckpt'
+        self.say_every, self.save_every = say_every, save_every
+        self.said = self.saved = self.since = self.start = time.monotonic()
+        self.stage, self.first = None, 0  # that was said last; its steps of earlier processes
+        self.asked = None  # the signal that asked for an end
+
+    def __enter__(self):
+        self.before = {}
+        if threading.current_thread() is threading.main_thread():
+            both = signal.SIGINT, signal.SIGTERM
+            self.before = {s: signal.signal(s, self.note) for s in both}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def note(self, number, _):
+        if self.asked:  # twice: nothing is kept, and it does not wait for the end of a step
+            raise SystemExit(128 + number)
+        self.asked = number
+
+    def earlier(self) -> dict:  # {}: nothing was kept
+        "What an earlier process kept. A ValueError says which settings are others."
+        if not self.path.exists():
+            return {}
+        kept = read_state(self.path)
+        there = kept.get('settings', {})
+        other = [name for name, value in self.settings.items() if there.get(name) != value]
+        if other:
+            hint = 'choose another folder, or delete the file'
+            raise ValueError(f'{self.path} is of a training with other {", ".join(other)}: {hint}')
+        return kept
+
+    def after_step(self, name, training, step, seconds, figures):
+        "Speak, save, or end, if it is time."
+        now, steps = time.monotonic(), training.batches.steps
+        if name != self.stage:
+            self.stage, self.first, self.since, self.said = name, step, now, now
+            print(f'{name}: {steps:,} steps of {training.batches.batch}', flush=True)
+        late = self.minutes is not None and now - self.start > 60 * self.minutes
+        ends = (late or self.asked) and step < steps
+        if now - self.said > self.say_every:
+            self.said = now
+            self.speak(training, step, now)
+        if ends or step == steps or now - self.saved > self.save_every:
+            self.save(name, training, seconds, figures)
+            self.saved = time.monotonic()
+        if ends:
+            self.end(name, step, steps, seconds, figures)
+
+    def speak(self, training, step, now):
+        name, steps = self.stage, training.batches.steps
+        rate = max(step - self.first, 1) / (now - self.since + 1e-9)  # steps a second
+        left, loss = say_time((steps - step) / rate), float(training.figure)
+        where = f'{name}: step {step:,} of {steps:,} | loss {loss:.3f}'
+        print(f'{where} | {rate:.1f} steps/s | {left} left', flush=True)
+
+    def save(self, name, training, seconds, figures):
+        where = dict(stage=name, seconds=seconds, figures=figures, training=training.state())
+        write_checkpoint(dict(settings=self.settings) | where, self.path)
+
+    def end(self, name, step, steps, seconds, figures):
+        done = dict(stage=name, step=step, steps=steps, seconds=round(seconds, 1))
+        write_json(self.folder / 'on_device.json', dict(stopped=done, stages=figures), indent=1)
+        where = f'stopped and kept at step {step:,} of {steps:,} ({name})'
+        if self.asked == signal.SIGINT:
+            raise KeyboardInterrupt(where)
+        if self.asked:
+            raise SystemExit(128 + self.asked)
+        raise TimeoutError(f'{where} after {self.minutes:g} minutes: the same call goes on')
+
+
+def check_device(device):
+    "A ValueError in a sentence if nothing can be trained there."
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as e:
+        why = str(e).splitlines()[0]
+        raise ValueError(f'cannot train on device {str(device)!r} here: {why}') from None
+
 # %% ../../nbs/lab/46_on_device.ipynb #8f67ac81
 def device_training(
     recipe: Recipe,
@@ -444,16 +587,24 @@ def device_training(
     seed: int,  # of initialisation and training
     device='cuda',
     data: 'DeviceData|None' = None,  # grids of the store, where several trainings share them
+    run: 'DeviceRun|None' = None,  # says how far it is, keeps and ends it; None: nobody does
 ):  # a generator; its value is (Captioner, figures)
     "Train all stages of a recipe. Yields (stage, step) after each step."
     pairs, vocab, model = starting_point(recipe, root, store, seed)
-    twin, figures = device_model(model, device), {}
+    earlier = run.earlier() if run else {}
+    twin, figures = device_model(model, device), dict(earlier.get('figures', {}))
     for name, stage, batches in plan(recipe, twin, root, pairs, store, vocab, seed):
+        if name in figures:  # an earlier process has finished this stage
+            continue
         if data is None:
             some = [part for part in parts_of(batches) if part]
             data = DeviceData(store, device, some[0].fold)
-        start, training = time.monotonic(), DeviceStage(stage, batches, data)
-        for step in training.run():
+        state = earlier.get('training') if earlier.get('stage') == name else None
+        start = time.monotonic() - (earlier['seconds'] if state else 0)
+        training = DeviceStage(stage, batches, data)
+        for step in training.run(state=state):
+            if run:
+                run.after_step(name, training, step, time.monotonic() - start, figures)
             yield name, step
         seconds = time.monotonic() - start
         speed = round(batches.steps / seconds, 1)
@@ -494,10 +645,85 @@ def train_on_device(
     root,  # folder of made data
     store: FeatureStore,
     seed: int,  # of initialisation and training
-    folder,  # for on_device.json
+    folder,  # for on_device.json and the state of the training
     device='cuda',
+    minutes: 'float|None' = None,  # a TimeoutError ends it then; None: it may take its time
 ) -> tuple:  # Captioner, seconds of the stages
-    "`train_recipe` with all data on the device. Writes on_device.json into the folder."
-    ((captioner, figures),) = in_turn([device_training(recipe, root, store, seed, device)])
+    """`train_recipe` with all data on the device. Writes on_device.json into the folder.
+
+    A run that was stopped goes on. A folder of another training is a ValueError."""
+    check_device(device)
+    settings = json_form(asdict(recipe)) | dict(seed=seed)
+    with DeviceRun(folder, settings, minutes) as run:
+        training = device_training(recipe, root, store, seed, device, run=run)
+        ((captioner, figures),) = in_turn([training])
     write_json(Path(folder) / 'on_device.json', figures, indent=1)
     return captioner, {name: stage['seconds'] for name, stage in figures['stages'].items()}
+
+# %% ../../nbs/lab/46_on_device.ipynb #eae85a9d
+def share_of(
+    recipe: Recipe,
+    share: float,  # of its scenes and of the steps of each stage
+) -> Recipe:
+    "A smaller recipe, to try how it runs."
+    if share == 1:
+        return recipe
+
+    def fewer(n):
+        return max(1, round(share * n))
+
+    def shorter(c):
+        return c and replace(c, steps=fewer(c.steps), warmup=fewer(c.warmup))
+
+    name, judge = f'{recipe.name}_{share:g}', fewer(recipe.judge_steps)
+    few = dict(n_scenes=max(40, fewer(recipe.n_scenes)), judge_steps=judge)
+    stages = {stage: shorter(getattr(recipe, stage)) for stage in ('gic', 'pretrain', 'finetune')}
+    return replace(recipe, name=name, **few, **stages)
+
+
+def parser():
+    example = 'python -m idc_nb.lab.on_device --share 0.01 --device cpu'
+    p = argparse.ArgumentParser('idc_nb.lab.on_device', description=main.__doc__, epilog=example)
+    add = p.add_argument
+    add('--recipe', choices=('checkpoint', 'demo'), default='checkpoint', help='which training')
+    add('--minutes', type=float, default=10, help='of training at most (10); data come before')
+    add('--device', default='cuda', help='where all data lie (cuda); cpu to try it')
+    add('--seed', type=int, default=0, help='of initialisation and training (0)')
+    add('--share', type=float, default=1.0, help="of the recipe's scenes and steps (1)")
+    add('--out', help='folder for figures, state and captioner (runs/on_device_RECIPE_SEED)')
+    return p
+
+
+def main(argv=None) -> int:  # exit code
+    """Train a recipe with all data on one device. The folder keeps figures, state and captioner.
+
+    A training that was stopped, or whose minutes are over, goes on with the same command."""
+    p = parser()
+    args = p.parse_args(argv)
+    if not args.minutes > 0 or not 0 < args.share <= 1:
+        p.error('expected --minutes above 0, and --share above 0, at most 1')
+    recipe = share_of(dict(checkpoint=CHECKPOINT, demo=DEMO)[args.recipe], args.share)
+    name = f'on_device_{recipe.name}_{args.seed}'
+    folder = Path(args.out or project_data().parent / 'runs' / name)
+    try:
+        check_device(args.device)
+        print(f'data of {recipe.n_scenes:,} scenes: rendering, then features', flush=True)
+        root, store, _ = prepare(recipe, device=args.device)
+        some = recipe, root, store, args.seed, folder, args.device, args.minutes
+        captioner, seconds = train_on_device(*some)
+        save_captioner(captioner, folder / 'captioner.safetensors')
+    except TimeoutError as e:
+        print(str(e).replace('call', 'command'))
+        return 0
+    except KeyboardInterrupt as e:
+        print(e, 'the same command goes on', sep='; ', file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as e:
+        print(f'idc_nb.lab.on_device: {e}', file=sys.stderr)
+        return 2
+    print(f'{sum(seconds.values()):.0f} seconds of training; figures and captioner: {folder}')
+    return 0
+
+
+if __name__ == '__main__' and '__file__' in globals():
+    sys.exit(main())

@@ -83,6 +83,7 @@ CHECKPOINT = replace(
 # %% ../../nbs/lab/32_recipe.ipynb #6afce430
 def prepare(
     recipe: Recipe,
+    **options,  # of `extract_features`, such as device
 ) -> tuple:  # data folder, feature store, seconds of rendering and of features
     "Make data and grids. What is there already is used."
     root = project_data() / recipe.name
@@ -91,7 +92,7 @@ def prepare(
         settings = dict(jitter=recipe.jitter, pictures=recipe.pictures)
         make_mini_clevr(root, recipe.n_scenes, recipe.data_seed, **settings)
     with clock(root / 'seconds' / 'features.json', seconds, 'features'):
-        store = made_store(root)
+        store = made_store(root, **options)
     return root, store, seconds
 
 

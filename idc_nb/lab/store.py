@@ -237,7 +237,7 @@ def extract_features(
     backbone: str = DEFAULT,  # a name that `Backbone` knows
     batch: int = 4,  # images that a thread computes at once
     workers: 'int|None' = None,  # threads; None: one a core
-    device: str = 'cpu',  # 'cpu', 'cuda', 'cuda:1', 'mps' (only 'cpu' has been tested)
+    device: str = 'cpu',  # 'cpu', 'cuda', 'cuda:1', 'mps' ('mps' has not been tried)
 ) -> FeatureStore:
     "Compute and keep the grid of every image. Goes on where it was stopped, or opens the store."
     folder = Path(folder)
@@ -268,9 +268,11 @@ def extract_features(
 # %% ../../nbs/lab/03_store.ipynb #f7d8a18b
 def made_store(
     root,  # folder of a data set of `make_mini_clevr`
+    **options,  # of `extract_features`, such as device
 ) -> FeatureStore:  # in the folder features/ below it
     "The grids of all pictures of a made data set."
-    return extract_features(sorted(Path(root).glob('*images/*.png')), Path(root) / 'features')
+    images = sorted(Path(root).glob('*images/*.png'))
+    return extract_features(images, Path(root) / 'features', **options)
 
 
 def lesson_store() -> FeatureStore:  # made on first use in seconds

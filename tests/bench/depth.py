@@ -1,4 +1,4 @@
-"""Does a model notice foreign pictures, and is its probability honest? -> results/depth.json.
+"""Do models notice foreign pictures, and is a probability honest? -> results/depth.json.
 
 The real pictures are not part of this project: they lie in ../shared/data. What is familiar is
 taken from the shipped captioner, or from the grids of the demo if it keeps nothing of the kind.
@@ -14,14 +14,17 @@ import torch
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / 'shared' / 'data'
 sys.path.insert(0, str(ROOT))
-from idc_nb.captioner import SHIPPED, load_captioner
+from idc_nb.captioner import MODELS, SHIPPED, load_captioner
+from idc_nb.expansion import expansion_data
 from idc_nb.grid import get_backbone, to_pixels
 from idc_nb.lab.calibration import calibration_error, fit_temperature, reliability, soften
 from idc_nb.lab.familiar import learn_familiar
 from idc_nb.lab.files import project_data, write_json
+from idc_nb.lab.readers import read_birds_to_words
 from idc_nb.lab.runs import caption_triplets, machine
 from idc_nb.lab.store import FeatureStore, made_store
 from idc_nb.pairs import lesson_data, read_clevr_change
+from idc_nb.world.bird_words import lesson_birds
 from idc_nb.world.mini import make_mini_clevr
 
 #: Name -> pictures below ../shared/data
@@ -56,13 +59,37 @@ def row(strange) -> dict:
     return dict(pictures=len(strange), least=q[0], median=q[1], most=q[2]) | {'flagged %': flagged}
 
 
-def all_worlds(familiar) -> dict:  # {world: row}
-    made = sorted(lesson_data().glob('*images/*.png'))
-    found = {'made scenes of another seed': row(strangeness(familiar, made[:100]))}
+def made_scenes() -> list:  # 100 paths
+    return sorted(lesson_data().glob('*images/*.png'))[:100]
+
+
+def real_worlds(familiar) -> dict:  # {world: row}
+    found = {}
     for world, patterns in WORLDS.items():
         paths = [p for pattern in patterns for p in sorted(REAL.glob(pattern))]
         found[world] = row(strangeness(familiar, paths))
     return found
+
+
+def all_worlds(familiar) -> dict:  # {world: row}
+    made = {'made scenes of another seed': row(strangeness(familiar, made_scenes()))}
+    return made | real_worlds(familiar)
+
+
+def of_birds() -> dict:  # what the shipped model of birds finds familiar
+    path = MODELS['mini_birds']
+    familiar, tsv = load_captioner(path).familiar, 'birds_to_words/birds-to-words-v1.0.tsv'
+    splits = [read_birds_to_words(expansion_data() / tsv, s, on_disk=True) for s in ('val', 'test')]
+    pictures = {
+        'made birds of its val and test pairs': [
+            p for s in splits for t in s for p in (t.img1, t.img2)
+        ],
+        'made birds of another seed': sorted(lesson_birds().glob('*/images/**/*.jpg')),
+        'made scenes': made_scenes(),
+    }
+    found = {world: row(strangeness(familiar, some)) for world, some in pictures.items()}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return dict(sha256=digest, strangeness=found | real_worlds(familiar))
 
 
 def calibration(scenes=400, seed=77) -> dict:  # of the shipped judge on new made pairs
@@ -94,5 +121,6 @@ if __name__ == '__main__':
     about = dict(machine=machine(), date=str(datetime.date.today()), familiar=source)
     about['sha256'] = hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
     out = dict(about=about, strangeness=all_worlds(familiar), calibration=calibration())
+    out['birds'] = of_birds()
     write_json(ROOT / 'results' / 'depth.json', out, indent=1)
     print(out)

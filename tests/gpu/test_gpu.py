@@ -1,5 +1,6 @@
-"""What only a GPU can show; skipped without CUDA. All passed on one H200 (results/gpu_tests.json).
+"""What only a GPU can show; skipped without CUDA.
 
+All but `test_compiled` have run, and passed, on one H200 (results/gpu_tests.json).
 Run `pytest -q -s tests/gpu` on a machine with one GPU. It takes minutes and needs no data set.
 """
 
@@ -9,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 sys.path.append(str(Path(__file__).parents[1]))  # for made_up
 from idc_nb.finetune import query_word_loss
 from idc_nb.gic import CaptioningBoth
+from idc_nb.gpu import compile_stacks
 from idc_nb.lab.on_device import DeviceData, DeviceStage, device_model, in_turn
 from idc_nb.lab.on_device import device_name, device_training, train_on_device
 from idc_nb.lab.presets import preset
@@ -68,6 +71,39 @@ def test_float32_agrees_with_the_cpu(data):
     (cpu_loss, cpu_grad), (loss, grad) = found
     assert loss == pytest.approx(cpu_loss, rel=1e-4)
     torch.testing.assert_close(grad, cpu_grad, rtol=1e-2, atol=1e-4)
+
+
+def loss_curve(data, device, compiled=None, steps=8):  # of float; `compiled`: of torch.compile
+    torch.manual_seed(0)
+    model = DifferenceModel(config(data[2])).to(device)
+    if compiled is not None:
+        compile_stacks(model, **compiled)
+    optimiser = torch.optim.AdamW(model.parameters(), 2e-3)
+    batches, losses = PairBatches(*data, 8, steps, captions=3), []
+    for step in range(steps):
+        batch = {k: v.to(device) for k, v in batches.at(step).items()}
+        images = model.images(batch['img1'], batch['img2'])
+        loss, _ = query_word_loss(model, images, batch['ids'])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+
+def assert_compiled_learns_as_eager(data, device, **options):
+    counters.clear()
+    eager = loss_curve(data, device)
+    assert not counters['stats']
+    compiled = loss_curve(data, device, options)
+    assert counters['stats']['unique_graphs'] >= 3  # one for each encoder, at least
+    assert compiled[0] == pytest.approx(eager[0], rel=1e-4)
+    assert compiled == pytest.approx(eager, rel=1e-2)
+    assert eager[-1] < 0.9 * eager[0]
+
+
+def test_compiled(data):
+    assert_compiled_learns_as_eager(data, 'cuda')
 
 
 def test_graphs_take_the_steps_of_the_cpu(data):

@@ -9,11 +9,12 @@ from dataclasses import replace
 import pytest
 import torch
 from bench.depth import REAL, ROOT, strangeness
-from idc_nb.captioner import SHIPPED, load_captioner, save_captioner
+from idc_nb.captioner import MODELS, SHIPPED, load_captioner, save_captioner
 from idc_nb.lab.calibration import calibrate, calibration_error, fit_temperature, soften
 from idc_nb.lab.familiar import FarFromTraining, learn_familiar
 from idc_nb.lab.store import lesson_store
 from idc_nb.pairs import read_clevr_change, lesson_data
+from idc_nb.world.bird_words import lesson_birds
 
 KEPT = json.loads((ROOT / 'results' / 'depth.json').read_text())
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason='no ../shared/data here')
@@ -31,6 +32,30 @@ def test_kept_figures():
     if load_captioner(SHIPPED).familiar:
         digest = hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
         assert KEPT['about']['sha256'] == digest, 'the checkpoint changed: run `make depth`'
+
+
+def test_kept_figures_of_birds():
+    kept = KEPT['birds']
+    digest = hashlib.sha256(MODELS['mini_birds'].read_bytes()).hexdigest()
+    assert kept['sha256'] == digest, 'the checkpoint changed: run `make depth`'
+    for world, row in kept['strangeness'].items():
+        share = row['flagged %']
+        assert share == 0 if world.startswith('made birds') else share >= 95, world
+
+
+def test_the_model_of_birds_knows_its_world():
+    familiar = load_captioner(MODELS['mini_birds']).familiar
+    made = sorted(lesson_birds().glob('birds_to_words/images/**/*.jpg'))[:12]
+    assert max(strangeness(familiar, made)) < 1
+    scenes = [t.img2 for t in read_clevr_change(lesson_data(), 'test')][:6]
+    assert min(strangeness(familiar, scenes)) > 1
+
+
+@needs_real
+def test_the_model_of_birds_flags_real_photographs():
+    familiar = load_captioner(MODELS['mini_birds']).familiar
+    found = strangeness(familiar, sorted(REAL.glob('cub/images/*/*.jpg')))
+    assert sum(s > 1 for s in found) >= 0.95 * len(found)
 
 
 @needs_real

@@ -14,7 +14,7 @@ import pytest
 import torch
 from idc_nb.captioner import Captioner, load_captioner, save_captioner
 from idc_nb.lab.checkpoints import newest_checkpoint, read_state
-from idc_nb.lab.commands import idc_caption, idc_data, idc_features, idc_score, idc_train
+from idc_nb.lab.commands import idc_data, idc_features, idc_score, idc_train
 from idc_nb.lab.evaluate import idc_evaluate
 from idc_nb.lab.files import read_json, write_json
 from idc_nb.lab.loop import fit
@@ -25,7 +25,7 @@ from idc_nb.pairs import lesson_data
 from kills import assert_same_weights
 from made_up import config, finetuning, made_up
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MB = 2**20
 
 

@@ -11,7 +11,7 @@ from idc_nb.lab.released import read_released_pairs
 from idc_nb.lab.sentence_files import read_sentences, write_records
 from idc_nb.metrics import METRICS, score_tree
 
-CASES = Path(__file__).parents[1] / '../shared/data/cases/formats'
+CASES = Path(__file__).parents[2] / '../shared/data/cases/formats'
 REFS = {'1.png': ['the red car is gone', 'one car left'], '2.png': ['no difference']}
 SAID = {'1.png': 'the red car has left', '2.png': 'no difference'}
 COCO = [dict(image_id=i, caption=c) for i, refs in REFS.items() for c in refs]

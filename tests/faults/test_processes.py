@@ -14,7 +14,7 @@ from idc_nb.lab.files import locked
 from idc_nb.lab.store import FeatureStore, fill_store, lesson_store
 from idc_nb.pairs import lesson_data
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
 
 

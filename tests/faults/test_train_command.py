@@ -97,7 +97,7 @@ def test_a_logger_without_its_package_is_refused_before_anything_is_read(logger,
     assert commands.idc_train(['--data', 'nowhere', '--logger', logger]) == 2
     assert f"pip install 'idc_nb[{logger}]'" in capsys.readouterr().err
     tomllib = pytest.importorskip('tomllib')
-    project = tomllib.loads((Path(__file__).parents[1] / 'pyproject.toml').read_text())['project']
+    project = tomllib.loads((Path(__file__).parents[2] / 'pyproject.toml').read_text())['project']
     assert logger in project['optional-dependencies']
 
 
@@ -167,3 +167,16 @@ def test_files_get_the_rights_that_the_umask_allows(train, umask, rights):
     assert len(files) > 4
     found = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in files}
     assert set(found.values()) == {oct(rights)}, found
+
+
+def test_what_failed_before_its_first_checkpoint_binds_nobody(data, train, tmp_path):
+    from idc_nb.lab.files import read_json
+
+    code, _, err = train('--batch', 5000, '--steps', 2)
+    assert code == 2 and 'fewer than a batch of 5000: choose a smaller batch' in err
+    (tmp_path / 'runs/tiny_0/vocab.json').write_text('{"word_to_idx": {"of": 0, "other data": 1}}')
+    assert train('--steps', 2)[0] == 0
+    assert read_json('runs/tiny_0/pretrain/settings.json')['batch'] == 4
+    assert 'cube' in (tmp_path / 'runs/tiny_0/vocab.json').read_text()
+    code, _, err = train('--steps', 2, '--lr', '0.5')
+    assert code == 2 and 'begun with other settings (lr' in err

@@ -1,4 +1,4 @@
-"""Lists and folders of pairs, features behind links, and released checkpoints in one call."""
+"""Lists and folders of pairs, and features behind links."""
 
 import json
 import shutil
@@ -7,36 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from idc_nb import captioner
-from idc_nb.captioner import Captioner, captions, load_captioner, save_captioner
-from idc_nb.grid import DEFAULT
-from idc_nb.inputs import ModelConfig
+from idc_nb.captioner import captions
 from idc_nb.lab import commands
 from idc_nb.lab.image_lists import pair_folder, pair_folders, read_list, scan_images
-from idc_nb.lab.official import ReleasedModel, save_checkpoint
 from idc_nb.lab.store import FeatureStore
 from idc_nb.pairs import lesson_data
-from idc_nb.vocab import Vocab, save_vocab
+from made_up import picture
 
-CASES = Path(__file__).parents[1] / '../shared/data/cases'
-
-
-def picture(path, seed=0):
-    x = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(x).save(path)
-    return str(path)
-
-
-@pytest.fixture
-def two(tmp_path):
-    return picture(tmp_path / 'a.png'), picture(tmp_path / 'b.png', 1)
-
-
-def ask(capsys, *argv):  # exit code, lines, what else is said
-    code = commands.idc_caption([*map(str, argv)])
-    out, err = capsys.readouterr()
-    return code, [json.loads(line) for line in out.splitlines()], err
+CASES = Path(__file__).parents[2] / '../shared/data/cases'
 
 
 @pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16', 'utf-16-be', 'utf-32'])
@@ -85,7 +63,7 @@ def test_scan_leaves_out_and_says_so(tmp_path):
     assert commands.find_images([tmp_path / 'data']) == scan_images(tmp_path / 'data')[0]
 
 
-def test_folders_of_pairs(tmp_path, capsys):
+def test_folders_of_pairs(tmp_path, ask):
     for k in range(2):
         picture(tmp_path / f'before/{k}.png', k)
         picture(tmp_path / f'after/{k}.jpg', k + 5)
@@ -93,28 +71,28 @@ def test_folders_of_pairs(tmp_path, capsys):
     pairs, left = pair_folders(tmp_path / 'before', tmp_path / 'after')
     assert len(pairs) == 2 and left == {'hidden': 1}
     assert pair_folder(tmp_path)[0] == pairs  # one folder with both
-    code, lines, err = ask(capsys, tmp_path / 'before', tmp_path / 'after')
+    code, lines, err = ask(tmp_path / 'before', tmp_path / 'after')
     assert code == 0 and len(lines) == 2 and 'left out: 1 hidden' in err
     picture(tmp_path / 'after/9.png')
-    code, lines, err = ask(capsys, tmp_path / 'before', tmp_path / 'after')
+    code, lines, err = ask(tmp_path / 'before', tmp_path / 'after')
     assert code == 2 and not lines and '1 images have no partner' in err and '9.png' in err
-    code, _, err = ask(capsys, tmp_path / 'before', tmp_path / 'after/9.png')
+    code, _, err = ask(tmp_path / 'before', tmp_path / 'after/9.png')
     assert code == 2 and 'expected two images, two folders' in err
 
 
-def test_a_bad_pair_loses_no_good_one(tmp_path, two, capsys):
+def test_a_bad_pair_loses_no_good_one(tmp_path, two, ask):
     a, b = two
     (tmp_path / 'text.png').write_text('no picture')
     (tmp_path / 'cut.png').write_bytes(Path(a).read_bytes()[:500])
     names = [(a, b), (a, 'gone.png'), ('text.png', b), (b, a), (a, 'cut.png')]
     (tmp_path / 'list').write_text('\n'.join('\t'.join(pair) for pair in names))
     for batch in (1, 2, 32):
-        code, lines, err = ask(capsys, '--list', tmp_path / 'list', '--batch', batch)
+        code, lines, err = ask('--list', tmp_path / 'list', '--batch', batch)
         assert code == 1 and '3 of 5 pairs could not be read' in err
         assert ['error' in line for line in lines] == [False, True, True, False, True]
         for line, name in zip(lines, ('', 'gone.png', 'text.png', '', 'cut.png')):
             assert name in line.get('error', '')
-    assert ask(capsys, a, tmp_path / 'cut.png')[0] == 2  # one pair: a sentence
+    assert ask(a, tmp_path / 'cut.png')[0] == 2  # one pair: a sentence
 
 
 def test_arrays_are_named_by_their_pair(two):
@@ -143,54 +121,6 @@ def test_features_are_found_by_every_way(tmp_path):
         store.row(str(tmp_path / 'other/a.png'))
 
 
-def test_birds_from_the_terminal(two, capsys):
-    code, (line,), _ = ask(capsys, *two, '--checkpoint', 'mini_birds')
-    assert code == 0 and 'animal' in line['caption'] and 'change' not in line
-
-
-@pytest.fixture
-def released(tmp_path):  # a made-up checkpoint of the authors, and its dict.json
-    vocab = Vocab(['the', 'cube', 'is', 'gone'])
-    save_vocab(vocab, tmp_path / 'dict.json')
-    torch.manual_seed(0)
-    c = ModelConfig(channels=460, vocab=len(vocab), dim=64, heads=1, ff=32, exact=True)
-    model = ReleasedModel(c, ('judge',)).eval()
-    save_checkpoint(model, tmp_path / 'model.pt')
-    return model, vocab, tmp_path / 'model.pt', tmp_path / 'dict.json'
-
-
-def test_released_checkpoint_in_one_call(tmp_path, two, released, capsys):
-    model, vocab, path, words = released
-    c = load_captioner(path, words, backbone=DEFAULT)
-    expected = Captioner(model.model, vocab, DEFAULT, {}).from_images(*[[p] for p in two])
-    assert c.from_images(*[[p] for p in two]) == expected
-    save_captioner(c, tmp_path / 'ours.safetensors')
-    again = load_captioner(tmp_path / 'ours.safetensors')
-    assert again.from_images(*[[p] for p in two]) == expected
-    code, (line,), _ = ask(
-        capsys, *two, '--checkpoint', path, '--vocabulary', words, '--backbone', DEFAULT
-    )
-    assert code == 0 and line['caption'] == expected[0][0]
-
-
-def test_released_checkpoint_that_does_not_fit(tmp_path, two, released, monkeypatch):
-    model, _, path, words = released
-    with pytest.raises(ValueError, match='a released checkpoint needs its vocabulary'):
-        load_captioner(path)
-    save_vocab(Vocab(['one']), tmp_path / 'small.json')
-    with pytest.raises(ValueError, match='small.json has 7 words, the checkpoint .*model.pt 10'):
-        load_captioner(path, tmp_path / 'small.json')
-    model.step, model.batches = 5, {}
-    save_checkpoint(model, tmp_path / 'pre.pt')
-    with pytest.raises(ValueError, match='pre.pt was only pre-trained'):
-        load_captioner(tmp_path / 'pre.pt', words)
-    c = load_captioner(path, words, 'resnet101')
-    wide = type('Wide', (), dict(channels=2048))()
-    monkeypatch.setattr(captioner, 'get_backbone', lambda name: wide)
-    with pytest.raises(ValueError, match='resnet101 gives cells of 2048 numbers, the model reads'):
-        c.from_images(*[[p] for p in two])
-
-
 def test_described_without_pictures(tmp_path, capsys):
     for path in lesson_data().glob('*.json'):
         shutil.copy(path, tmp_path)
@@ -201,12 +131,12 @@ def test_described_without_pictures(tmp_path, capsys):
 
 
 @pytest.mark.skipif(not CASES.exists(), reason='needs ../shared')
-def test_cases(capsys):
+def test_cases(ask):
     for name in ('bom', 'utf16'):
         (pair,) = read_list(CASES / f'lists/{name}.txt')
         assert pair == ('a.png', 'b.png')
-    code, lines, _ = ask(capsys, CASES / 'real_pairs')  # img3 and img4 tell no side
+    code, lines, _ = ask(CASES / 'real_pairs')  # img3 and img4 tell no side
     assert code == 2 and not lines
     real = [CASES / f'real_pairs/img{k}.png' for k in range(1, 5)]
     for pair in (real[:2], real[2:], real[1::-1], real[:1:-1]):
-        assert ask(capsys, *pair)[0] == 0
+        assert ask(*pair)[0] == 0
