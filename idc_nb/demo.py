@@ -35,6 +35,7 @@ def score_models(
     store: FeatureStore,
     scenes: dict,  # scenes.json
     folder=None,  # what each model said is kept there, as NAME.jsonl, before it is scored
+    meteor: bool = True,  # False: no METEOR
 ) -> tuple:  # name -> score tree, name -> records
     "Scores of each model, and of always saying that there is no change."
     said = {name: caption_triplets(c, triplets, store) for name, c in models.items()}
@@ -43,7 +44,7 @@ def score_models(
     if folder:
         for name, rows in judged.items():
             write_records(Path(folder) / f'{name}.jsonl', rows)
-    return score_trees(judged), judged  # one Java for all
+    return score_trees(judged, meteor), judged  # one Java for all
 
 # %% ../nbs/18_demo.ipynb #e132f5c3
 def run_folder(recipe: Recipe, seed: int) -> Path:  # runs/NAME_SEED of the project

@@ -25,9 +25,10 @@ from nbclient import NotebookClient
 from PIL import Image
 from book import BOOK, NBS, ROOT
 from outputs import LEFT_OUT, has, said
-from idc_nb.ablation import ABLATION, ABLATION_ROWS, BUDGET, FURTHER_ROWS, PAPER, row_recipe
+from idc_nb.ablation import ABLATION, BUDGET, PAPER
 from idc_nb.captioner import MODELS, SHIPPED, get_captioner
 from idc_nb.expansion import DATA, FURTHER_DATA
+from idc_nb.lab.ablation_runs import EVERY_ROW, run_recipe
 from idc_nb.lab.bird_recipe import RECIPES
 from idc_nb.lab.expansion_runs import _recipe
 from idc_nb.lab.files import json_form, read_json
@@ -84,7 +85,7 @@ MADE = {
     'alignment.json': Made(('-m idc_nb.alignment',), 1),
     'expansion.json': Made(('-m idc_nb.lab.expansion_runs --seeds SEEDS',), 6, rows=4),
     'expansion_curve.json': Made((CURVE,), 6, rows=2, of_row=3),
-    'ablation.json': Made((ABLATION_RUNS,), 13, rows=len(ABLATION_ROWS | FURTHER_ROWS)),
+    'ablation.json': Made((ABLATION_RUNS,), 13, rows=len(EVERY_ROW)),
     'ablation_models.safetensors': Made(('-m idc_nb.lab.why --pack',), 1),
     'ablation_why.json': Made(('-m idc_nb.lab.why',), 20),
     'rivals.json': Made((RIVAL_RUNS,), 8, rows=len(OWN) + len(RIVALS), of_row=len(JITTERS)),
@@ -154,11 +155,11 @@ def recorded_and_code(file: str, content) -> list:  # of (field, recorded, what 
     if file == 'ablation.json':
         found = [('settings', content['settings'], asdict(ABLATION) | dict(budget=BUDGET))]
         for row, runs in content['rows'].items():
-            recipe = asdict(row_recipe(row))
+            recipe = asdict(run_recipe(row))
             found += [(f'{row}, seed {run["seed"]}', run['settings'], recipe) for run in runs]
         return found
     if file == 'ablation_why.json':
-        steps = {row: row_recipe(row).finetune.steps for row in content['rows']}
+        steps = {row: run_recipe(row).finetune.steps for row in content['rows']}
         settings = content['settings']
         return [
             (

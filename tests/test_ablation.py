@@ -5,9 +5,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 import pandas as pd
 import pytest
-from idc_nb.ablation import ABLATION, ABLATION_ROWS, BUDGET, FURTHER_ROWS, PAPER, STORY
-from idc_nb.ablation import differences, frame, row_recipe
-from idc_nb.lab.ablation_runs import ablation, learning
+from idc_nb.ablation import ABLATION, ABLATION_ROWS, BUDGET, PAPER, STORY, frame
+from idc_nb.lab.ablation_runs import EVERY_ROW, ablation, differences, learning, run_recipe
 from idc_nb.lab.files import json_form
 
 ROOT = Path(__file__).parents[1]
@@ -27,8 +26,8 @@ def test_learning_joins_the_logs_of_a_stopped_run(tmp_path):
 
 def test_rows_change_only_what_they_say():
     whole = asdict(ABLATION) | dict(finetune=None)
-    for row, change in (ABLATION_ROWS | FURTHER_ROWS).items():
-        recipe = row_recipe(row)
+    for row, change in EVERY_ROW.items():
+        recipe = run_recipe(row)
         other = asdict(recipe) | dict(finetune=None)
         assert {k for k in whole if whole[k] != other[k]} <= set(change), row
         steps = dict(steps=recipe.finetune.steps, warmup=recipe.finetune.warmup)
@@ -38,11 +37,11 @@ def test_rows_change_only_what_they_say():
 def test_the_recorded_file_is_of_these_rows():
     out = json.loads((ROOT / 'results' / 'ablation.json').read_text())
     assert list(out['rows'])[:6] == list(ABLATION_ROWS) == list(PAPER)
-    assert set(out['rows']) <= set(ABLATION_ROWS | FURTHER_ROWS)
+    assert set(out['rows']) <= set(EVERY_ROW)
     assert out['settings'] == json_form(asdict(ABLATION) | dict(budget=BUDGET))
     for row, some in out['rows'].items():
         assert len({run['seed'] for run in some}) == len(some) >= (5 if row in PAPER else 1)
-        assert all(run['settings'] == json_form(asdict(row_recipe(row))) for run in some)
+        assert all(run['settings'] == json_form(asdict(run_recipe(row))) for run in some)
     assert set(STORY) <= set(out['differences'])
     runs = frame(out)
     assert isinstance(runs, pd.DataFrame) and {'judging', 'truth', 'CIDEr-D'} <= set(runs.columns)

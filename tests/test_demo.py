@@ -49,6 +49,7 @@ def test_a_run_keeps_its_figures(run):
     for key in ('seed', 'commit', 'machine', 'date', 'recipe', 'seconds'):
         assert key in kept
     assert kept['models']['constant']['change']['truth'] == 0
+    assert all('METEOR' in kept['models'][name]['all'] for name in kept['models'])
     assert set(kept['seconds']) == {
         *('render', 'features', 'gic', 'pretrain', 'finetune', 'score', 'total')
     }

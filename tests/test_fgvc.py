@@ -1,11 +1,13 @@
 "Class labels: L_con by hand, its invariances, what it does to vectors, and the draws of pairs."
 
 from collections import Counter
+from dataclasses import replace
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from idc_nb.fgvc import ClassHeads, ClassPairs, contrast_loss, fgvc_losses, summary_vectors
+from idc_nb.fgvc import BirdPretraining, ClassHeads, ClassPairs, contrast_loss, fgvc_losses
+from idc_nb.fgvc import see_photos, summary_vectors
 from idc_nb.gic import bird_grids
 from idc_nb.inputs import ModelConfig
 from idc_nb.lab.bird_recipe import Alternate
@@ -13,6 +15,7 @@ from idc_nb.lab.readers import read_birds_to_words, read_hierarchy, read_nabirds
 from idc_nb.model import DifferenceModel
 from idc_nb.lab.negatives_files import Negative
 from idc_nb.pretrain import TaskBatches
+from idc_nb.training import TrainConfig
 from idc_nb.vocab import Vocab
 from idc_nb.world.bird_words import lesson_birds
 
@@ -148,6 +151,34 @@ def test_pairs(root, store):
     b, again = (ClassPairs(photos, store, 5, 9, seed=1).at(7) for _ in range(2))
     assert b['img2'].shape == (5, 49, store.grids.shape[2]) and b['class1'].shape == (5,)
     assert all(torch.equal(b[k], again[k]) for k in ('img1', 'img2', 'class1', 'class2'))
+
+
+@pytest.fixture
+def model(store):
+    channels = store.grids.shape[2]
+    return DifferenceModel(replace(CONFIG, channels=channels, cells=49)).eval()
+
+
+def test_the_stage_takes_its_settings_and_another_loss(root, store, model):
+    def known(model, heads, img1, img2, class1, class2):  # called like `fgvc_losses`
+        assert (len(img1), heads.species.out_features) == (4, 60)
+        losses = dict(first=torch.tensor(1.0), second=torch.tensor(2.0))
+        return losses, F.one_hot(torch.cat([class1, class2]), 60), None
+
+    photos, c = read_nabirds(root / 'nabirds', 'train'), TrainConfig(1, 4, 1e-3)
+    stage = BirdPretraining(model, c, 60, losses=dict(fgvc=known))
+    assert stage.c == c
+    loss, figures = stage.loss(ClassPairs(photos, store, 4, 9).at(0))
+    assert loss == 3
+    assert figures == dict(fgvc_first=1, fgvc_second=2, fgvc_species_right=1)
+    assert BirdPretraining(model, c).heads.species.out_features == 1  # no labelled photos
+
+
+def test_photos_are_read_in_small_parts(root, store, model):
+    photos, sizes = read_nabirds(root / 'nabirds', 'train')[:7], []
+    model.single_encoder.register_forward_hook(lambda _, x, y: sizes.append(len(x[0])))
+    see_photos(BirdPretraining(model, TrainConfig(1, 4, 1e-3)), store, photos, batch=3)
+    assert sizes == [3, 3, 1]
 
 
 def test_alternate(root, store):

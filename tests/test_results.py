@@ -5,6 +5,7 @@ import nbformat
 import numpy as np
 import pytest
 import results
+from outputs import same
 from results import MADE, RESULTS, Made, alike, left, make, prose_faults, setting_faults, slice_of
 
 
@@ -97,6 +98,12 @@ def test_pictures_may_differ_in_fonts_and_not_in_bars():
     b[:4, :30] = 0  # a letter or two
     c[50:150, 100:160] = 0  # a bar
     assert alike(a, b) and not alike(a, c) and not alike(a, None)
+
+
+def test_kept_outputs_are_compared_to_a_tolerance():
+    assert same('b2e390c', 'b2e390c')  # a hash that reads like a number
+    assert same('loss 0.500 in 3 s', 'loss 0.505 in 9 s') and not same('loss 0.50', 'loss 0.52')
+    assert not same('truth 58', 'falsehood 58') and not same('one 1', 'one 1 2')
 
 
 def test_a_cell_whose_output_has_changed_is_named():

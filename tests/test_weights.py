@@ -6,14 +6,15 @@ import pytest
 import torch
 from idc_nb.lab.weights import _timm, timm_net
 
-
-def run(code):
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_compiler_and_torchvision_work_after_timm():
-    run('''
+PROGRAMS = {
+    'a compiler that is loaded before torch works': '''
+from idc_nb.lab.weights import _compiler_later
+with _compiler_later():
+    import torch._dynamo
+import torch
+assert torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)) == 2
+''',
+    'the compiler and torchvision work after timm': '''
 import sys, torch
 from idc_nb.lab.weights import _timm
 _timm()
@@ -37,11 +38,8 @@ assert counters['frames']['ok'] >= 1
 box = tv_tensors.BoundingBoxes([[0, 0, 2, 2]], format='XYXY', canvas_size=(4, 4))
 wrapped = torch.compile(lambda x: tv_tensors.wrap(x + 1, like=box), backend='eager')(boxes[:, 1:])
 assert isinstance(wrapped, tv_tensors.BoundingBoxes)
-''')
-
-
-def test_an_import_that_fails_leaves_nothing_behind():
-    run('''
+''',
+    'an import that fails leaves nothing behind': '''
 import sys, torch
 from idc_nb.lab.weights import _compiler_later
 disable = torch.compiler.disable
@@ -53,11 +51,8 @@ except ImportError:
     pass
 assert torch.compiler.disable is disable and 'torch._dynamo.utils' not in sys.modules
 assert torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)) == 2
-''')
-
-
-def test_a_library_that_needs_the_compiler_gets_it():
-    run('''
+''',
+    'a library that needs the compiler gets it': '''
 import sys, torch
 from idc_nb.lab.weights import _Later, _compiler_later, _timm
 with _compiler_later():
@@ -72,14 +67,39 @@ with _compiler_later():
     assert torch.compiler.disable is disable  # it is loaded: nothing is replaced
 _timm()
 assert torch.compile(lambda x: marked(x) * 2, backend='eager')(torch.ones(1)) == 4
-''')
-    run('''
-from idc_nb.lab.weights import _compiler_later
-with _compiler_later():
-    import torch._dynamo
-import torch
-assert torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)) == 2
-''')
+''',
+}
+# Each program in a process of its own, a fork of one that has loaded torch alone (or nothing).
+IN_FORKS = """
+import os, sys, traceback
+for name, code in zip(sys.argv[1::2], sys.argv[2::2]):
+    if 'before torch' not in name:
+        import torch
+    child = os.fork()
+    if child == 0:
+        try:
+            exec(code, {})
+        except BaseException:
+            print(f'{name}: {traceback.format_exc()}', flush=True)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        print(f'{name}: died', flush=True)
+"""
+
+
+@pytest.fixture(scope='module')
+def failures():  # what the programs complained of
+    arguments = [text for program in PROGRAMS.items() for text in program]
+    command = [sys.executable, '-c', IN_FORKS, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not hasattr(__import__('os'), 'fork'), reason='needs fork')
+@pytest.mark.parametrize('name', PROGRAMS)
+def test_compiler(failures, name):
+    assert name not in failures, failures
 
 
 @pytest.mark.parametrize('name', ['tf_efficientnet_lite0', 'mobilenetv3_small_100', 'resnet18'])

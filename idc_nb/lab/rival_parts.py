@@ -141,10 +141,14 @@ class Attended:
     maps: 'Tensor|None' = None  # how much each cell of each image counts, (B,2,N)
     gates: 'Tensor|None' = None  # how well each cell found its match, (B,2,N), 0..1
     means: 'Tensor|None' = None  # the mean cell of each image, (B,2,d)
+    logits: 'Tensor|None' = None  # the maps before their sigmoid, (B,2,N)
+    cells: 'tuple|None' = None  # the cells that the maps weigh, of both images, (B,N,w) each
 
 
 class Rival(nn.Module):
     "A system: `attend` of a subclass, and its `speaker`."
+
+    progress = 0.0  # share of the training that is done; who trains a system sets it
 
     def __init__(
         self,
@@ -216,6 +220,7 @@ class RivalTraining(Stage):
     "Trains a `Rival`."
 
     def loss(self, batch):
+        self.model.progress = self.global_step / self.c.steps
         return self.model.loss(batch['img1'], batch['img2'], batch['ids'], batch['changed'])
 
 

@@ -105,21 +105,24 @@ def learn_by_heart(
     max_len: int = MAX_LEN,
     steps: int = 400,  # at most
     enough: float = 0.95,  # stop at this share
+    rate: float = 1e-3,  # of Adam
+    every: int = 25,  # steps from one question to the next
 ) -> float:  # 0..1, share of the captions that are said word for word
-    "Train on all these pairs at once, with Adam 1e-3."
+    "Train on all these pairs at once, with Adam."
     device = next(model.parameters()).device
     rows = [[store.row(t.img1) for t in triplets], [store.row(t.img2) for t in triplets]]
     img1, img2 = (torch.from_numpy(store.take(r)).to(device) for r in rows)  # (B,49,C)
     ids = pad_ids([vocab.encode(t.captions[0], max_len) for t in triplets]).to(device)  # (B,T)
     changed = torch.tensor([int(t.changed) for t in triplets], device=device)
-    adam, share = torch.optim.Adam(model.parameters(), 1e-3), 0.0
+    adam, share = torch.optim.Adam(model.parameters(), rate), 0.0
     wanted = [vocab.decode(row) for row in ids]
     for step in range(1, steps + 1):
         adam.zero_grad()
+        model.progress = step / steps
         model.train().loss(img1, img2, ids, changed)[0].backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         adam.step()
-        if step % 25 == 0:
+        if step % every == 0:
             said = [vocab.decode(row) for row in model.eval().greedy(img1, img2, max_len)]
             share = sum(a == b for a, b in zip(said, wanted)) / len(wanted)
             if share >= enough:
@@ -133,12 +136,14 @@ def memorised(
     device: str = 'cpu',
     enough: float = 0.95,  # stop at this share
     seed: int = 0,
+    options: dict = {},  # of the system
+    **more,  # of `learn_by_heart`: rate, every
 ) -> float:  # 0..1, share of the captions that are said word for word
     "`learn_by_heart` without dropout: 16 changed pairs and 16 distractors of the lessons' data."
     store, triplets = lesson_store(), read_clevr_change(lesson_data(), 'train')
     vocab = Vocab.build(c for t in triplets for c in t.captions)
-    model = new_rival(name, store, vocab, seed, dropout=0.0).to(device)
-    return learn_by_heart(model, triplets[:32], store, vocab, MAX_LEN, steps, enough)
+    model = new_rival(name, store, vocab, seed, dropout=0.0, **options).to(device)
+    return learn_by_heart(model, triplets[:32], store, vocab, MAX_LEN, steps, enough, **more)
 
 
 def memorised_birds(
@@ -148,12 +153,13 @@ def memorised_birds(
     enough: float = 0.95,  # stop at this share
     seed: int = 0,
     max_len: int = 16,  # ids, so that the paragraphs are cut: it is faster
+    **more,  # of `learn_by_heart`: rate, every
 ) -> float:  # 0..1, share of the paragraphs that are said word for word
     "The same for 32 pairs of the lessons' birds."
     birds = read_birds(lesson_birds(), cub=False, nab=False)
     some, vocab = [*birds.train, *birds.val, *birds.test][:32], birds.vocab()
     model = new_rival(name, birds.store, vocab, seed, BIRD_RIVALS, dropout=0.0).to(device)
-    return learn_by_heart(model, some, birds.store, vocab, max_len, steps, enough)
+    return learn_by_heart(model, some, birds.store, vocab, max_len, steps, enough, **more)
 
 # %% ../../nbs/lab/39_rival_runs.ipynb #74ce78eb
 @torch.no_grad()

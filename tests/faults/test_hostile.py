@@ -676,23 +676,23 @@ def write_large_pickle(path, n, channels):
             f.write(b'X' + struct.pack('<I', len(name)) + name + head)
             f.seek(raw, 1)
             f.write(tail)
-            if k == 99 and path.stat().st_blocks * 512 > raw:
+            if k == 99 and path.stat().st_blocks * 512 > 50 * raw:
                 return False  # this file system has no holes
         f.write(b'u.')
     return True
 
 
-def test_twenty_gigabyte_pickle(tmp_path):
+def test_large_pickle(tmp_path):
     from bench.memory import peak, reset_peak
 
-    path, n, channels = tmp_path / 'full_img.pkl', 10_400, 10_240
+    path, n, channels = tmp_path / 'full_img.pkl', 10_400, 2048
     if not write_large_pickle(path, n, channels):
         pytest.skip('no sparse files here')
-    assert path.stat().st_size > 20e9
+    assert path.stat().st_size > 4e9
     reset_peak()
     before = peak()
     found = _contents([path])
     assert len(found) == n and _channels(found) == channels
     last = found[f'CLEVR_default_{n - 1:06d}'][2]
     assert as_cells(last.read()).shape == (49, channels)
-    assert peak() - before < 0.2  # GB
+    assert peak() - before < 0.04  # GB, a hundredth of the file

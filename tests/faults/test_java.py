@@ -62,11 +62,11 @@ def check_hostile():
         'x' * 100_000, ' '.join(map(str, range(5000))), 'the ' * 4999 + 'end',
     ]
     for tokenize in ('whitespace', 'ptb'):
-        # ROUGE-L's time grows with the product of two lengths: one product of 5000 is enough
+        # ROUGE-L's time grows with the product of two lengths: 5000 times 1000 words are enough
         longest = 40_000 if tokenize == 'whitespace' else 4000
         refs = {}
         for i, c in enumerate(captions):
-            length = 4000 if c.startswith('the the') else longest
+            length = 4000 if ' ' in c else longest
             refs[i] = ['the red cube is gone', c[:length] or 'no change', '.']
         s = score(refs, dict(enumerate(captions)), tokenize=tokenize)
         assert list(s) == list(METRICS), s
