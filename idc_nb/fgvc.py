@@ -57,6 +57,7 @@ def fgvc_losses(
     img2: Tensor,  # grids, (B,N,C)
     class1: Tensor,  # (B,) int64
     class2: Tensor,  # (B,) int64
+    contrast=contrast_loss,  # vectors (2B,d), classes (2B,) -> scalar
 ) -> tuple:  # dict of scalars: species, same, contrast; logits of class (2B,K) and same (B,2)
     "L_cls, L_mtc and L_con on a batch of pairs with class labels (paper section 3.5)."
     alone, both = summary_vectors(model, img1, img2)  # (2B,d), (B,2d)
@@ -65,7 +66,7 @@ def fgvc_losses(
     losses = dict(
         species=F.cross_entropy(species, classes),
         same=F.cross_entropy(same, (class1 == class2).long()),
-        contrast=contrast_loss(alone, classes),
+        contrast=contrast(alone, classes),
     )
     return losses, species, same
 

@@ -56,8 +56,12 @@ def perceive_singly(
 class ImageCaptioning(Stage):
     "General image captioning, GIC (paper section 3.5): the words of captions of single images."
 
-    def loss(self, batch):
-        images = perceive_singly(self.model, batch['img1'])  # (B,N+2,d)
+    def loss(
+        self,
+        batch: dict,  # img1 (B,N,C), ids
+        perceive=perceive_singly,  # model, grids (B,N,C) -> (B,N+2,d)
+    ) -> tuple:  # scalar, figures to log
+        images = perceive(self.model, batch['img1'])  # (B,N+2,d)
         words, _ = query_word_loss(self.model, images, batch['ids'])
         return words, dict(words=words.detach())
 

@@ -155,13 +155,18 @@ def whiten(
     components: int = 32,  # principal components that are kept
     gain: float = 2.0,  # deviation of the numbers before the sigmoid
 ):
-    "Start the projection as a whitening of `cells`; keep the mean and deviation of each channel."
-    embed.mean.copy_(cells.mean(0))
-    embed.std.copy_(cells.std(0) + 1e-6)
-    some = ((cells - embed.mean) / embed.std)[::5]  # (n/5,C), enough for the directions
+    """Start the projection as a whitening of `cells`; keep the mean and deviation of each channel.
+    What does not vary gets no weight, and deviation 1. ValueError: all cells are the same."""
+    mean, std = cells.mean(0), cells.std(0)  # (C,) each
+    varies = std > 1e-5 * mean.abs()  # (C,), less is rounding
+    embed.mean.copy_(mean)
+    embed.std.copy_(torch.where(varies, std + 1e-6, 1.0))
+    some = (embed.standardise(cells) * varies)[::5]  # (n/5,C), enough for the directions
     _, size, direction = torch.linalg.svd(some, full_matrices=False)  # (C,), (C,C), largest first
     d = embed.project.out_features
-    k = min(components, d, len(size))
+    k = min(components, d, int((size > 1e-5 * size.norm()).sum()))
+    if k == 0:
+        raise ValueError('all cells are the same: expected a sample that varies')
     white = direction[:k] / size[:k, None] * len(some) ** 0.5  # (k,C): k numbers of deviation 1
     spread = torch.linalg.qr(torch.randn(d, d)).Q[:, :k]  # (d,k), orthonormal columns
     embed.project.weight.copy_(gain * (d / k) ** 0.5 * spread @ white)

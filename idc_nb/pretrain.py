@@ -37,7 +37,7 @@ def paper_pretrain() -> TrainConfig:
 
 # %% ../nbs/11_pretrain.ipynb #9683a9b2
 class TaskBatches(PairBatches):
-    "Batches for pre-training: of the task that `task_at_step` draws for the step."
+    "Batches for pre-training: of the task that `draw` gives the step."
 
     def __init__(
         self,
@@ -53,13 +53,14 @@ class TaskBatches(PairBatches):
         tasks: dict = TASKS,  # task -> weight
         negatives: 'dict|None' = None,  # triplet id -> n `Negative`s; FDA needs them
         sample=None,  # as for `PairBatches`
+        draw=task_at_step,  # (step, tasks, seed) -> the task of a step
     ):
         options = seed, captions, max_len, mirrored, sample
         super().__init__(triplets, store, vocab, batch, steps, *options)
         unknown = sorted(set(tasks) - set(TASKS))
         if unknown:
             raise ValueError(f'unknown tasks {unknown}: expected some of {list(TASKS)}')
-        self.tasks = tasks
+        self.tasks, self.draw = tasks, draw
         if 'fda' not in tasks:
             return
         bare = [t.id for t in triplets if t.id not in (negatives or {})]
@@ -70,9 +71,13 @@ class TaskBatches(PairBatches):
         self.negatives = [[vocab.encode(x.text, max_len) for x in row] for row in lists]
         self.kinds = torch.tensor([[NEGATIVE_KINDS.index(x.kind) for x in row] for row in lists])
 
+    def task_at(self, step: int) -> str:
+        "The task of a step."
+        return self.draw(step, self.tasks, self.seed)
+
     def at(self, step: int, rank: int = 0, world: int = 1) -> dict:
         "The batch of a step, with its task; process `rank` of `world` gets its share."
-        task = task_at_step(step, self.tasks, self.seed)
+        task = self.task_at(step)
         batch = self.fda_at if task == 'fda' else super().at
         return batch(step, rank, world) | dict(task=task)
 

@@ -170,6 +170,12 @@ def check_copy(text, name, minutes, version) -> dict:
     return graded(code(text), f'check_{name}', minutes, locked=True, solution=False)
 
 
+def imported(name, names) -> dict:  # in place of a cell that shows the solution of an exercise
+    from idc_nb.lab.checks import SOLUTIONS
+
+    return code(f'from {SOLUTIONS[name].__module__} import {", ".join(names)}')
+
+
 def copy_lesson(stem, version) -> dict:  # a notebook
     hidden = solved_here(stem) if version != 'solutions' else set()
     asked = set(exercise_names(stem))
@@ -190,7 +196,9 @@ def copy_lesson(stem, version) -> dict:  # a notebook
             cells.append(check_copy(text, note['check'], minutes, version))
         elif hidden & set(names):
             cells.append(code(f'from idc_nb.{module(stem)} import {", ".join(names)}'))
-        elif 'default_exp' in note or (note.get('reveals') in asked and version != 'solutions'):
+        elif note.get('reveals') in asked and version != 'solutions':
+            cells.append(imported(note['reveals'], defined(text)))
+        elif 'default_exp' in note:
             continue
         else:
             cells.append(code(text))

@@ -105,6 +105,12 @@ def test_a_hidden_cell_is_an_import_that_works(stem):
             exec(source, {})
 
 
+def test_a_cell_that_reveals_an_answer_is_an_import_too():
+    found = sources('05_model', 'student'), sources('05_model', 'solutions')
+    assert ['from idc_nb.lab.checks import attend' in some for some in found] == [True, False]
+    assert [any('softmax(-1)' in s for s in some) for some in found] == [False, True]
+
+
 def test_nothing_of_the_library_is_missing():
     "A cell that shows a solution is exchanged for an import of all that it defines."
     from idc_nb import finetune

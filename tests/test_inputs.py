@@ -60,3 +60,27 @@ def test_whitening_gives_equal_components(embed):
     parts = torch.linalg.svdvals(x - x.mean(0)) / len(x) ** 0.5
     assert (parts[:6] / parts[0] - 1).abs().max() < 0.1
     assert parts[6] < 1e-3 * parts[0]
+
+
+@pytest.mark.parametrize('dead', [0.0, 7.3, -1234.5])
+def test_whitening_with_fewer_directions_than_components(dead):
+    made = torch.randn(900, 6, generator=torch.Generator().manual_seed(2))
+    made[:, 2], made[:, 4] = dead, 3 * made[:, 1]  # a dead channel, a repeated one
+    embed = InputEmbedding(ModelConfig(6, vocab=13, dim=8, heads=2)).requires_grad_(False)
+    whiten(embed, made)
+    sizes = torch.linalg.svdvals(embed.project.weight)
+    assert embed.project.weight.isfinite().all() and (sizes > 0.01).sum() == 4
+    assert embed.project.weight[:, 2].abs().max() < 1e-6 and embed.std[2] == 1
+    made[0, 2] += 1  # the dead channel wakes up in another picture
+    assert (embed.project(embed.standardise(made[:1])).abs() < 20).all()
+
+
+@pytest.mark.parametrize('cells', [torch.full((50, 11), 7.3), torch.zeros(9, 11)])
+def test_cells_that_do_not_vary_cannot_be_whitened(embed, cells):
+    with pytest.raises(ValueError, match='all cells are the same: expected a sample that varies'):
+        whiten(embed, cells)
+
+
+def test_whitening_a_few_cells(embed):
+    whiten(embed, torch.randn(7, 11))
+    assert embed.project.weight.isfinite().all() and embed.project.weight.any()

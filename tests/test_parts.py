@@ -9,7 +9,9 @@ import idc_nb
 from idc_nb.captioner import Captioner
 from idc_nb.decode import beam_search, greedy
 from idc_nb.fda import fda_loss, ranking_loss
+from idc_nb.fgvc import ClassHeads, contrast_loss, fgvc_losses
 from idc_nb.finetune import Finetuning, causal_mask, masked_word_loss, query_word_loss
+from idc_nb.gic import ImageCaptioning, perceive_singly
 from idc_nb.inputs import ModelConfig
 from idc_nb.lab.checks import lesson_setup
 from idc_nb.lab.stack import Attention
@@ -17,7 +19,7 @@ from idc_nb.mlm import mask_words, mlm_loss, word_loss
 from idc_nb.model import DifferenceModel, other_image_mask
 from idc_nb.mvcl import cell_logits, choose_cells, info_nce, mvcl_loss
 from idc_nb.negatives import build_negatives
-from idc_nb.pretrain import Pretraining, TaskBatches
+from idc_nb.pretrain import Pretraining, TaskBatches, task_at_step
 from idc_nb.training import PairBatches, Stage, TrainConfig, fit
 from idc_nb.vocab import BOS, EOS, PAD, pad_ids
 
@@ -176,6 +178,53 @@ def test_sample(lessons):
     assert all(text in t.captions for text, t in zip(ids, triplets))
     b = TaskBatches(triplets, store, vocab, 4, 2, tasks=dict(mlm=1), sample=first_ones)
     assert np.array_equal(b.indices_at(7), range(4))
+
+
+def test_draw(lessons):
+    triplets, store, vocab, _ = lessons
+
+    def turns(step, tasks, seed):
+        return list(tasks)[(step + seed) % len(tasks)]
+
+    some = triplets[:30], store, vocab, 4, 4
+    tasks = dict(mlm=1, mvcl=3)
+    b = TaskBatches(*some, seed=1, tasks=tasks, draw=turns)
+    assert [b.task_at(step) for step in range(4)] == ['mvcl', 'mlm', 'mvcl', 'mlm']
+    assert [batch['task'] for batch in b] == ['mvcl', 'mlm', 'mvcl', 'mlm']
+    ours = TaskBatches(*some, seed=1, tasks=tasks)
+    assert [batch['task'] for batch in ours] == [task_at_step(s, tasks, 1) for s in range(4)]
+
+
+def test_perceive():
+    def silent(model, images):
+        return 0 * perceive_singly(model, images)
+
+    img1 = torch.cat(pair())
+    stage = ImageCaptioning(small(), TrainConfig(1, 4, 1e-3))
+    batch = dict(img1=img1, ids=torch.randint(6, 13, (4, 7)))
+    torch.manual_seed(0)
+    ours, _ = stage.loss(batch)
+    torch.manual_seed(0)
+    assert torch.equal(stage.loss(batch, perceive_singly)[0], ours)
+    torch.manual_seed(0)
+    blind, _ = stage.loss(batch, silent)
+    torch.manual_seed(0)
+    assert torch.equal(stage.loss(batch | dict(img1=img1 + 1), silent)[0], blind) and blind != ours
+
+
+def test_contrast():
+    seen = []
+
+    def doubled(h, classes):
+        seen.append((h.shape, classes.tolist()))
+        return 2 * contrast_loss(h, classes)
+
+    inputs = small(), ClassHeads(24, 3), *pair(), torch.tensor([0, 1]), torch.tensor([0, 2])
+    ours, theirs = fgvc_losses(*inputs)[0], fgvc_losses(*inputs, contrast=doubled)[0]
+    assert seen == [((4, 24), [0, 1, 0, 2])]
+    assert torch.equal(theirs['contrast'], 2 * ours['contrast']) and ours['contrast'] > 0
+    assert torch.equal(theirs['species'], ours['species'])
+    assert torch.equal(theirs['same'], ours['same'])
 
 
 def test_makers():

@@ -34,7 +34,7 @@ from .store import FeatureStore
 from ..mlm import IGNORE, mask_words, mlm_logits, read_pair, word_loss
 from ..model import DifferenceModel
 from ..mvcl import CellHead, choose_cells, mask_cells
-from ..pretrain import resting_eyes, task_at_step
+from ..pretrain import resting_eyes
 from ..training import PairBatches, Stage, rate
 from ..vocab import MASK, PAD, Vocab, pad_ids
 
@@ -466,7 +466,7 @@ def kind_at(
     "The kind of a step, as `fit` takes it."
     if not isinstance(stage, Finetuning):
         photos = isinstance(batches, PhotoBatches)
-        return 'gic' if photos else task_at_step(step, batches.tasks, batches.seed)
+        return 'gic' if photos else batches.task_at(step)
     if isinstance(batches, MixedBatches) and batches.reads_photos(step):
         return 'gic'
     return 'judge' if step < stage.judge_steps else 'words'
