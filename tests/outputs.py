@@ -17,7 +17,7 @@ LEFT_OUT = re.compile(
     r'\d{4}-\d\d-\d\d'  # a date
     r'|[\d.,]+ ?(?:ms|s|min|h|seconds?|minutes?|hours?|days?|s/step)\b'  # a time
     r'|[\d.,]+ (?:images|pictures|scenes|steps)(?: a second|/s)'  # a rate
-    r'|0x[0-9a-f]+'
+    r'|(?: at )?0x[0-9a-f]+'  # an address; nbdev_clean removes it with its `at`
 )
 NUMBER = re.compile(r'-?\d+(?:\.\d+)?(?:e-?\d+)?')
 

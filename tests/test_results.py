@@ -102,6 +102,7 @@ def test_pictures_may_differ_in_fonts_and_not_in_bars():
 
 def test_kept_outputs_are_compared_to_a_tolerance():
     assert same('b2e390c', 'b2e390c')  # a hash that reads like a number
+    assert same('<Styler>', '<Styler at 0x7f66b72811d0>')
     assert same('loss 0.500 in 3 s', 'loss 0.505 in 9 s') and not same('loss 0.50', 'loss 0.52')
     assert not same('truth 58', 'falsehood 58') and not same('one 1', 'one 1 2')
 

@@ -31,10 +31,11 @@ def read_text(
     path,  # a text file: UTF-8, or what its byte-order mark says
 ) -> str:
     "A whole text. FileNotFoundError if it is missing; a ValueError names file, line and byte."
-    if not Path(path).is_file():
-        fault = 'is a folder: expected a file' if Path(path).is_dir() else 'is missing'
+    path = Path(path)
+    if not (path.is_file() or path.is_fifo()):  # a shell gives `<(command)` as a FIFO
+        fault = 'is a folder: expected a file' if path.is_dir() else 'is missing'
         raise FileNotFoundError(f'{path} {fault}')
-    raw = Path(path).read_bytes()
+    raw = path.read_bytes()
     encoding = 'utf-8'
     for mark, name in _MARKS.items():
         if raw.startswith(mark):

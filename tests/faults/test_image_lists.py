@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from idc_nb.captioner import captions
 from idc_nb.lab import commands
+from idc_nb.lab.files import read_text
 from idc_nb.lab.image_lists import pair_folder, pair_folders, read_list, scan_images
 from idc_nb.lab.store import FeatureStore
 from idc_nb.pairs import lesson_data
@@ -46,6 +47,20 @@ def test_bad_lists_are_named_with_their_line(tmp_path, content, words):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=f'list.txt.*{words}'):
         read_list(path)
+
+
+def test_a_list_from_a_pipe_and_a_folder_for_a_file(tmp_path, two):
+    import os
+    import threading
+
+    os.mkfifo(tmp_path / 'pipe')
+    text = '\t'.join(two)
+    writer = threading.Thread(target=(tmp_path / 'pipe').write_text, args=[text])
+    writer.start()
+    assert read_list(tmp_path / 'pipe') == [two]
+    writer.join()
+    with pytest.raises(FileNotFoundError, match='is a folder: expected a file'):
+        read_text(tmp_path)
 
 
 def test_scan_leaves_out_and_says_so(tmp_path):
