@@ -136,7 +136,8 @@ def make_checkpoint(
     root, store, _ = prepare(recipe)
     captioner, seconds = train(recipe, root, store, seed, run_folder(recipe, seed), **options)
     test, scenes = read_clevr_change(root, 'test'), read_json(root / 'scenes.json')
-    scores, _ = score_models(dict(shipped=captioner), test, store, scenes)
+    said = run_folder(recipe, seed) / 'said'
+    scores, _ = score_models(dict(shipped=captioner), test, store, scenes, said)
     where = captioner.about.get('machine', machine())  # a training on a device says it itself
     captioner.about |= dict(seconds=seconds, machine=where, scores=scores['shipped'])
     save_captioner(captioner, path or SHIPPED)

@@ -1,10 +1,19 @@
 """A [MASK] at every place against one question at a time: gradients, leaks, the judge."""
 
+from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from idc_nb.finetune import causal_mask, masked_word_loss, pack, query_mask, query_word_loss
+from idc_nb.finetune import (
+    causal_mask,
+    judge_loss,
+    masked_word_loss,
+    pack,
+    query_mask,
+    query_word_loss,
+)
 from idc_nb.inputs import ModelConfig
+from idc_nb.mlm import mask_words
 from idc_nb.model import DifferenceModel
 from idc_nb.vocab import BOS, EOS, MASK, PAD, pad_ids
 
@@ -80,3 +89,32 @@ def test_captions_in_one_row_cost_what_captions_in_rows_of_their_own_cost(batch)
         torch.manual_seed(1)  # the same words are covered
         losses.append(masked_word_loss(model, x, ids)[0])
     assert torch.allclose(*losses, atol=1e-6)
+
+
+def test_as_many_words_are_covered_as_asked(batch):
+    model, images, ids = batch
+
+    def every_word(ids, n_words, *_):
+        return mask_words(ids, n_words, 1.0)
+
+    losses = []
+    for options in (dict(share=1.0), dict(cover=every_word)):
+        torch.manual_seed(1)
+        losses.append(masked_word_loss(model, images, ids, **options)[0])
+    assert losses[0] == losses[1]
+
+
+def test_each_pair_is_judged_alone():
+    logits = torch.tensor([[2.0, 1], [0, 3], [1, 0]])
+    fixed = SimpleNamespace(judge_logits=lambda h: h)
+    loss, right = judge_loss(fixed, logits, torch.tensor([0, 1, 1]))
+    costs = F.softplus(torch.tensor([-1.0, -3, 1]))  # log(1 + e^(wrong - right))
+    assert torch.isclose(loss, costs.mean()) and torch.isclose(right, torch.tensor(2 / 3))
+
+
+def test_words_of_long_captions_stay_in_order():
+    words = [[BOS, *range(7, 7 + n)] for n in (3, 30, 11)]
+    word, _, place, caption = pack(pad_ids([[*row, EOS] for row in words]), 1)
+    assert word[0].tolist() == sum(words, [])
+    assert place[0].tolist() == [t for row in words for t in range(len(row))]
+    assert caption[0].tolist() == [k for k, row in enumerate(words) for _ in row]

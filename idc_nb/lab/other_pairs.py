@@ -86,12 +86,15 @@ def _objects(path):  # yields (n, object) of JSON lines, or of a CSV file with a
 
 def _rows(path):  # of a CSV file
     text = read_text(path)
-    rows = csv.reader(io.StringIO(text, newline=''), strict=True)
+    sign = max(',;\t', key=text.partition('\n')[0].count)  # some languages write semicolons
+    rows = csv.reader(io.StringIO(text, newline=''), delimiter=sign, strict=True)
     try:
         names = [name.strip().lower() for name in next(rows, [])]
         for needed in ('img1', 'img2', 'caption'):
             if names.count(needed) != 1:
-                raise ValueError(f'{path}, line 1: expected the columns img1, img2, caption')
+                found = ', '.join(names)[:80] or 'none'
+                expected = 'expected the columns img1, img2, caption'
+                raise ValueError(f'{path}, line 1: {expected}; found {found}')
         for row in rows:
             where = f'{path}, line {rows.line_num}'
             if not ''.join(row).strip():

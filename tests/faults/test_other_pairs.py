@@ -70,7 +70,19 @@ TABLES = [
     ('img1,img2,caption\na,b,c,d\n', 'line 2: 4 fields, expected 3'),
     ('img1,img2,caption\n,b,c\n', 'line 2: expected the name of an image'),
     ('img1,img2,caption\na,b,"c\n', 'not CSV'),
+    ('before;after;text\n', 'found before, after, text'),
+    ('img1;img2;caption\na;b\n', 'line 2: 2 fields, expected 3'),
 ]
+
+
+@pytest.mark.parametrize('sign', [',', ';', '\t'])
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+def test_tables_of_every_language(tmp_path, sign, encoding):
+    rows = ['img1', 'img2', 'caption'], ['a.png', 'b.png', '"gone, or left; no\ttrace"']
+    text = '\r\n'.join(sign.join(row) for row in rows)
+    (tmp_path / 'pairs.csv').write_bytes(text.encode(encoding))
+    (t,) = read_pair_file(tmp_path / 'pairs.csv', on_disk=False)[0]
+    assert t.captions == ('gone , or left ; no trace',)
 
 
 @pytest.mark.parametrize('text, words', TABLES)
