@@ -60,7 +60,9 @@ class Familiar:
         if not far:
             return
         most, name = max(far, key=lambda pair: pair[0])
-        others = f' and {len(far) - 1:,} other pictures are' if len(far) > 1 else ' is'
+        more = len(far) - 1
+        pictures = 'picture' if more == 1 else 'pictures'
+        others = f' and {more:,} other {pictures} are' if more else ' is'
         unlike = f'unlike the training pictures ({most:.1f} times the limit)'
         warnings.warn(f'{name}{others} {unlike}: {_ADVICE}', FarFromTraining, stacklevel=2)
 

@@ -94,7 +94,7 @@ def test_the_file_keeps_it_and_caption_warns(familiar, tmp_path):
     if plain.about.get('temperature', 1) == 1:
         assert p == pytest.approx(float(soften(torch.tensor([p_old]), 2.0)), abs=1e-4)
     noise = Image.effect_noise((224, 224), 90)
-    with pytest.warns(idc_nb.FarFromTraining, match='an image of pair 0 and 1 other pictures'):
+    with pytest.warns(idc_nb.FarFromTraining, match='an image of pair 0 and 1 other picture are'):
         idc_nb.caption(noise, noise, model=str(path))
     noise.save(tmp_path / 'noise.png')
     with pytest.warns(FarFromTraining, match='noise.png is unlike the training pictures'):
