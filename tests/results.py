@@ -30,7 +30,7 @@ from idc_nb.captioner import MODELS, SHIPPED, get_captioner
 from idc_nb.expansion import DATA, FURTHER_DATA
 from idc_nb.lab.ablation_runs import EVERY_ROW, run_recipe
 from idc_nb.lab.bird_recipe import RECIPES
-from idc_nb.lab.expansion_runs import _recipe
+from idc_nb.lab.expansion_runs import expansion_recipe
 from idc_nb.lab.files import json_form, read_json
 from idc_nb.lab.loop import say_time
 from idc_nb.lab.recipe import CHECKPOINT, DEMO
@@ -172,7 +172,10 @@ def recorded_and_code(file: str, content) -> list:  # of (field, recorded, what 
         groups = [content['rows'], content.get('species', {})]
         runs = [run for group in groups for runs in group.values() for run in runs]
         data = [run['settings']['data'] for run in runs]
-        return [('recipe', content['recipe'], _recipe()), ('data', data, [DATA] * len(data))]
+        return [
+            ('recipe', content['recipe'], expansion_recipe()),
+            ('data', data, [DATA] * len(data)),
+        ]
     if file == 'checkpoint_birds.json':
         settings, recipe = content['settings'], [asdict(p) for p in RECIPES['checkpoint']]
         wanted = dict(data=DATA, further=FURTHER_DATA, training=recipe)

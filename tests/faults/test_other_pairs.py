@@ -53,15 +53,6 @@ LINES = [  # (text of pairs.jsonl, words of the error)
 ]
 
 
-@pytest.mark.parametrize('text, words', LINES)
-def test_broken_lines(tmp_path, text, words):
-    path = tmp_path / 'pairs.jsonl'
-    path.write_text(text)
-    with pytest.raises(ValueError) as e:
-        read_pair_file(path)
-    assert words in str(e.value) and 'pairs.jsonl' in str(e.value)
-
-
 TABLES = [
     ('', 'line 1: expected the columns'),
     ('img1,img2\na,b\n', 'line 1: expected the columns'),
@@ -85,13 +76,16 @@ def test_tables_of_every_language(tmp_path, sign, encoding):
     assert t.captions == ('gone , or left ; no trace',)
 
 
-@pytest.mark.parametrize('text, words', TABLES)
-def test_broken_tables(tmp_path, text, words):
-    path = tmp_path / 'pairs.csv'
+BROKEN = [('pairs.jsonl', *line) for line in LINES] + [('pairs.csv', *table) for table in TABLES]
+
+
+@pytest.mark.parametrize('name, text, words', BROKEN)
+def test_broken_files(tmp_path, name, text, words):
+    path = tmp_path / name
     path.write_text(text)
     with pytest.raises(ValueError) as e:
         read_pair_file(path)
-    assert words in str(e.value) and 'pairs.csv' in str(e.value)
+    assert words in str(e.value) and name in str(e.value)
 
 
 ITEMS = [
