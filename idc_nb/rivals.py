@@ -51,6 +51,7 @@ PUBLISHED_BIRDS = {
     'L2C-lite': (31.3, None, 45.3, 15.1),
     'L2C-lite(+CUB)': (31.8, None, 45.6, 16.3),
     'ours': PUBLISHED_EXPANSION['b2w'],
+    'ours(+CUB)': PUBLISHED_EXPANSION['b2w_cub'],
     'ours(+extra)': PUBLISHED_EXPANSION['b2w_cub_nab'],
 }
 
