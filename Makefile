@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := PYTHONUNBUFFERED=1 $(BIN)/python
 INSTALLED := .venv/installed
+# empty means no: many processes read the library and the tests, so each file is compiled once
+export PYTHONDONTWRITEBYTECODE :=
 SEEDS ?= 3
 SEED ?= 0
 MINUTES ?= 10
