@@ -25,7 +25,7 @@ test: $(INSTALLED)  ## style, notebooks and library in step, every notebook runs
 	$(BIN)/ruff format --check nbs index.ipynb tests docs
 	$(RUN) tests/in_step.py
 	$(RUN) -c "from idc_nb.lab.store import lesson_store; lesson_store()"
-	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --do_print
+	OMP_NUM_THREADS=1 $(RUN) tests/notebooks.py
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal --durations 10 tests
 
 step: $(INSTALLED)  ## export the library, clean the notebooks, write their links

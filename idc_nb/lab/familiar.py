@@ -27,7 +27,6 @@ def picture_name(
     return str(image) if isinstance(image, (str, os.PathLike)) else f'an image of pair {k}'
 
 
-
 def pixels_of(
     image,  # a path, a PIL image, an array or a tensor
     k: int,  # the place of its pair
