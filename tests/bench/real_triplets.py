@@ -2,12 +2,14 @@
 
 The real samples are not part of this project: they lie in ../shared/data/clevr_change. A person
 looked up what changed in each of their colour changes and wrote it to tests/real_answers.json.
+Where `make rivals` has trained DUDA, its sentences stand beside ours.
 """
 
 import datetime
 import hashlib
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -17,9 +19,13 @@ import idc_nb
 from idc_nb.captioner import SHIPPED
 from idc_nb.demo import machine
 from idc_nb.lab.files import write_json
+from idc_nb.lab.recipe import DEMO
+from idc_nb.lab.rival_runs import RIVAL_TRAINING, rival_data, say_pairs, train_rival
+from idc_nb.lab.store import extract_features
 from idc_nb.pairs import read_clevr_change
 from idc_nb.world.language import parse
 
+RIVAL = 'DUDA'
 ANSWERS = json.loads((ROOT / 'tests' / 'real_answers.json').read_text())
 
 
@@ -27,28 +33,52 @@ def digest() -> str:  # of the shipped checkpoint: tells whether the answers are
     return hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
 
 
-def names_new_color(triplet, sentence) -> bool:  # of a colour change
-    parsed = parse(sentence)
-    if parsed is None or parsed.kind != 'color':
-        return False
-    return parsed.value == ANSWERS[triplet.id[-6:]]['became']
+def real_claims(triplet, sentence) -> dict:  # claim -> does it agree with what a person saw?
+    "Of a colour change: its kind, the thing's colour and shape, and the new colour."
+    said, kind = parse(sentence), triplet.kind
+    claims = dict(kind=said is not None and said.kind == kind)
+    if kind == 'color':
+        seen = ANSWERS[triplet.id[-6:]]
+        thing = said.expression if said else None
+        claims |= {a: getattr(thing, a, None) == seen[a] for a in ('color', 'shape')}
+        claims['became'] = claims['kind'] and said.value == seen['became']
+    return claims
+
+
+def real_triplets() -> list:  # both pairs of each real scene
+    triplets = []
+    for split in ('train', 'val', 'test'):
+        triplets += read_clevr_change(REAL, split, captioned=False, on_disk=True)
+    return triplets
 
 
 def ask_shipped_model() -> list:  # of dicts, one a pair
     "Both pairs of each real scene: what the shipped model says of them, and what is right of it."
-    triplets = []
-    for split in ('train', 'val', 'test'):
-        triplets += read_clevr_change(REAL, split, captioned=False, on_disk=True)
+    triplets = real_triplets()
     pairs = [(t.img1, t.img2) for t in triplets]
     answers = []
     for t, (sentence, p) in zip(triplets, idc_nb.captions(pairs, with_change=True)):
+        claims = real_claims(t, sentence)
         answer = dict(id=t.id, kind=t.kind, sentence=sentence, p_change=round(p, 3))
         answer['judged_right'] = (p > 0.5) == t.changed
+        answer['score'] = sum(claims.values()) / len(claims)
         if t.changed:
             answer['became'] = ANSWERS[t.id[-6:]]['became']
-            answer['names_new_color'] = names_new_color(t, sentence)
+            answer['names_new_color'] = claims['became']
         answers.append(answer)
     return answers
+
+
+def ask_rival(name: str) -> list:  # a sentence for each of the `real_triplets`
+    "What a system of `make rivals` says, trained with seed 0 at full jitter."
+    folder = ROOT / 'runs' / f'rivals_{DEMO.name}' / f'{name}_1_0'
+    if not folder.is_dir():
+        return [None] * len(real_triplets())
+    data, triplets = rival_data(1.0), real_triplets()
+    model = train_rival(name, data, RIVAL_TRAINING, folder)  # it is finished, so it is only read
+    with tempfile.TemporaryDirectory() as grids:
+        store = extract_features([i for t in triplets for i in (t.img1, t.img2)], grids)
+        return [sentence for sentence, _ in say_pairs(model, data.vocab, triplets, store)]
 
 
 def count(answers) -> dict:  # of pairs; `judging` in per cent, changes and distractors weigh alike
@@ -73,7 +103,9 @@ if __name__ == '__main__':
     if not REAL.is_dir():
         sys.exit(f'{REAL} is missing: it holds the real samples')
     answers = ask_shipped_model()
-    about = dict(machine=machine(), date=str(datetime.date.today()), sha256=digest())
+    for answer, sentence in zip(answers, ask_rival(RIVAL)):
+        answer['rival'] = sentence
+    about = dict(machine=machine(), date=str(datetime.date.today()), sha256=digest(), rival=RIVAL)
     out = dict(about=about, counts=count(answers), answers=answers)
     write_json(ROOT / 'results' / 'real_triplets.json', out, indent=1)
     print(out['counts'])
