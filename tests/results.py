@@ -241,7 +241,10 @@ OTHER_NUMBERS = {
         2.5: 'pixels times pixels, in billions',
         1.3: 'a difference within the table above',
     },
-    '19_ablation': {6.5: 'deviation of four pilot runs; the design keeps what it knew then'},
+    **dict.fromkeys(
+        ('19_ablation', 'lab/54_ablation_runs'),
+        {6.5: 'deviation of four pilot runs; the design keeps what it knew then'},
+    ),
     '22_rivals': dict.fromkeys(
         (121.6, 125.5, 126.0, 126.8, 127.0, 128.1, 130.7, 131.3, 131.7, 135.6, 137.2, 150.7, 159.1),
         PAPERS,
