@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := PYTHONUNBUFFERED=1 $(BIN)/python
 INSTALLED := .venv/installed
+# empty means no: many processes read the library and the tests, so each file is compiled once
+export PYTHONDONTWRITEBYTECODE :=
 SEEDS ?= 3
 SEED ?= 0
 MINUTES ?= 10
@@ -23,7 +25,7 @@ test: $(INSTALLED)  ## style, notebooks and library in step, every notebook runs
 	$(BIN)/ruff format --check nbs index.ipynb tests docs
 	$(RUN) tests/in_step.py
 	$(RUN) -c "from idc_nb.lab.store import lesson_store; lesson_store()"
-	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --do_print
+	OMP_NUM_THREADS=1 $(RUN) tests/notebooks.py
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal --durations 10 tests
 
 step: $(INSTALLED)  ## export the library, clean the notebooks, write their links

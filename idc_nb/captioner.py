@@ -7,7 +7,6 @@ __all__ = ['SHIPPED', 'MODELS', 'Captioner', 'save_captioner', 'load_captioner',
 
 # %% ../nbs/17_captioner.ipynb #0db62eac
 import json
-import os
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -22,7 +21,8 @@ from .inputs import ModelConfig
 from .model import DifferenceModel
 from .vocab import SPECIALS, Vocab
 from .lab.calibration import soften
-from .lab.familiar import Familiar, FarFromTraining, picture_name, take_familiar
+from .lab.familiar import Familiar, FarFromTraining, picture_name, pixels_of
+from .lab.familiar import take_familiar
 from .lab.files import write_whole
 from .lab.weights import check_size, check_tensors, read_tensors
 
@@ -143,15 +143,6 @@ def get_captioner(
     return load_captioner(MODELS.get(model, model))
 
 # %% ../nbs/17_captioner.ipynb #85592702
-def _pixels(image, k):  # of an image of pair k
-    try:
-        return to_pixels(image)
-    except ValueError as e:
-        if isinstance(image, (str, os.PathLike)):
-            raise  # its message names the file
-        raise ValueError(f'pair {k}: {e}') from None
-
-
 def captions(
     pairs,  # (img1, img2) each: paths, PIL images, arrays or tensors, as for `to_pixels`
     with_change: bool = False,  # also the probability of a semantic change?
@@ -176,7 +167,7 @@ def captions(
     said = []
     for start in range(0, len(pairs), batch):
         numbered = list(enumerate(pairs[start : start + batch], start))
-        pixels = [[_pixels(image, k) for image in pair] for k, pair in numbered]
+        pixels = [[pixels_of(image, k) for image in pair] for k, pair in numbered]
         names = [picture_name(pair[side], k) for side in (0, 1) for k, pair in numbered]
         said += captioner.from_images(*zip(*pixels), decode, names)
     return said if with_change else [sentence for sentence, _ in said]

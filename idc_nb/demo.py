@@ -129,12 +129,12 @@ def make_checkpoint(
     device: str = '',  # 'cuda': all data there, each step a CUDA graph (lab/46_on_device)
 ):
     "Train with the large recipe, pack the captioner, and write results/checkpoint.json."
-    train, options = train_recipe, all_cores(recipe.finetune.batch)
+    train_with, options = train_recipe, all_cores(recipe.finetune.batch)
     if device:
         check_device(device)  # before the data are made
-        train, options = train_on_device, dict(device=device)
+        train_with, options = train_on_device, dict(device=device)
     root, store, _ = prepare(recipe)
-    captioner, seconds = train(recipe, root, store, seed, run_folder(recipe, seed), **options)
+    captioner, seconds = train_with(recipe, root, store, seed, run_folder(recipe, seed), **options)
     test, scenes = read_clevr_change(root, 'test'), read_json(root / 'scenes.json')
     said = run_folder(recipe, seed) / 'said'
     scores, _ = score_models(dict(shipped=captioner), test, store, scenes, said)

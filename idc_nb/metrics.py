@@ -9,7 +9,7 @@ __all__ = ['METRICS', 'PAPER_METRICS', 'PAIR_KINDS', 'SCORE_COLUMNS', 'counted',
 # %% ../nbs/14_metrics.ipynb #69d69216
 from collections.abc import Callable
 from .lab.java import meteor_scores
-from .lab.sentences import check_pairs, check_records, tokenise_pairs
+from .lab.sentences import check_pairs, records_by_id, tokenise_pairs
 from .lab.sentences import known_columns, record_texts
 from .pairs import DISTRACTOR
 from .world.scenes import CHANGES
@@ -86,7 +86,7 @@ def score_trees(
     "`score_tree` of several models, for which METEOR's Java is started once."
     by_id, groups = {}, {}  # an id is (name of the model, id of the record) here
     for model, records in models.items():
-        checked = check_records(records, kinds)
+        checked = records_by_id(records, kinds)
         check_pairs(*record_texts(checked))
         of_model = {(model, i): r for i, r in checked.items()}
         by_id |= of_model

@@ -1,6 +1,6 @@
 """Cells that run in the process of the tests, which has the libraries loaded.
 
-A kernel of its own would import them once more for each notebook; `nbdev_test` does the same.
+A kernel of its own would import them once more for each notebook; notebooks.py does the same.
 """
 
 import os

@@ -42,7 +42,7 @@ def ticking(work):  # the same function, which says when it begins
     return ticks
 
 
-def train(folder, steps):
+def train_for(folder, steps):
     triplets, features, vocab = made_up(folder / 'store')
     stage, batches = finetuning(triplets, features, vocab, steps, dropout=0.2)
     score = caption_score(triplets[:3], features, vocab, max_len=8)
@@ -95,7 +95,7 @@ def score(folder, pairs):  # the test split of the lessons, which has so many
     write_whole(folder / 'scores.json', lambda part: part.write_text(text))
 
 
-RUNS = dict(train=train, features=features, render=render, score=score)
+RUNS = dict(train=train_for, features=features, render=render, score=score)
 
 
 def run(what, folder, size) -> int:  # exit code

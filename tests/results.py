@@ -36,7 +36,7 @@ from idc_nb.lab.loop import say_time
 from idc_nb.lab.recipe import CHECKPOINT, DEMO
 from idc_nb.lab.rival_runs import JITTERS, OWN, RIVAL_TRAINING
 from idc_nb.lab.tables import PUBLISHED_EXPANSION
-from idc_nb.lab.why import differ
+from idc_nb.lab.why import tree_diff
 from idc_nb.rivals import PUBLISHED, PUBLISHED_BIRDS, RIVALS
 
 RESULTS = ROOT / 'results'
@@ -201,7 +201,7 @@ def setting_faults() -> tuple:  # new faults; entries of `KNOWN` that nothing ne
     faults, used = [], set()
     for path in sorted(RESULTS.glob('*.json')):
         for name, recorded, code in recorded_and_code(path.name, read_json(path)):
-            for field, old, new in differ(recorded, json_form(code), name):
+            for field, old, new in tree_diff(recorded, json_form(code), name):
                 known = [k for k in KNOWN if k[0] == path.name and field.startswith(k[1])]
                 used.update(known)
                 if not known:
@@ -241,7 +241,10 @@ OTHER_NUMBERS = {
         2.5: 'pixels times pixels, in billions',
         1.3: 'a difference within the table above',
     },
-    '19_ablation': {6.5: 'deviation of four pilot runs; the design keeps what it knew then'},
+    **dict.fromkeys(
+        ('19_ablation', 'lab/54_ablation_runs'),
+        {6.5: 'deviation of four pilot runs; the design keeps what it knew then'},
+    ),
     '22_rivals': dict.fromkeys(
         (121.6, 125.5, 126.0, 126.8, 127.0, 128.1, 130.7, 131.3, 131.7, 135.6, 137.2, 150.7, 159.1),
         PAPERS,

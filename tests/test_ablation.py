@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from idc_nb.ablation import ABLATION, ABLATION_ROWS, BUDGET, PAPER, STORY, frame
-from idc_nb.lab.ablation_runs import EVERY_ROW, ablation, differences, learning, run_recipe
+from idc_nb.lab.ablation_runs import EVERY_ROW, ablation, learning, row_differences, run_recipe
 from idc_nb.lab.files import json_form
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +50,7 @@ def test_the_recorded_file_is_of_these_rows():
 def test_the_recorded_intervals_follow_from_the_recorded_answers():
     out = json.loads((ROOT / 'results' / 'ablation.json').read_text())
     pairs = len(out['rows']['none'][0]['true'])
-    assert differences(out, [True, False] * (pairs // 2)) == out['differences']
+    assert row_differences(out, [True, False] * (pairs // 2)) == out['differences']
 
 
 def test_other_settings_do_not_get_into_the_file(tmp_path):

@@ -157,6 +157,19 @@ def pointing(row, i=0, measure='gradient'):  # i: 0 the model, 1 chance, 2 untra
     'holds, sentence',
     [
         (pointing('changed thing') > 50, 'Most words about the changed thing point into its box'),
+        *(
+            (pointing(name) > times * max(pointing(name, 1), pointing(name, 2)), f'{name}: no luck')
+            for name, times in {'changed thing': 4, 'other thing': 3}.items()
+        ),
+        *(
+            (pointing(name) > pointing(name, measure='a thing at random'), f'{name}: not any thing')
+            for name in ('changed thing', 'other thing')
+        ),
+        (
+            KEPT['blanking']['gradient']['changed thing'][0]
+            > 2 * KEPT['blanking']['gradient']['changed thing'][1],
+            'Its cells matter more than random ones',
+        ),
         (
             3 * pointing('other thing', 1) < pointing('other thing') < pointing('changed thing'),
             'The other thing is found less often',

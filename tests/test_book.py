@@ -1,5 +1,6 @@
 """The book can be read in its order, and every link leads somewhere."""
 
+import ast
 import json
 import re
 import pytest
@@ -21,6 +22,26 @@ def test_one_module_a_lesson():
     assert len(HOME) == len([stem for stem in BOOK if module(stem)])
     for stem in PART_I:
         assert module(stem) == stem[3:], f'{stem} exports {module(stem)}'
+
+
+def defined(source) -> set:  # public names at the top of a cell
+    found = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        for target in getattr(node, 'targets', []):
+            found |= {x.id for x in ast.walk(target) if isinstance(x, ast.Name)}
+    return {name for name in found if not name.startswith('_')}
+
+
+def test_a_name_means_one_thing():
+    places = {}
+    for stem in HOME.values():
+        for source in code(stem):
+            for name in defined(source) if source.startswith('#| export') else ():
+                places.setdefault(name, set()).add(stem)
+    del places['main']  # a command line of its own in each module that has one
+    assert {name: stems for name, stems in places.items() if len(stems) > 1} == {}
 
 
 @pytest.mark.parametrize('stem', BOOK)

@@ -80,7 +80,7 @@ class Made:
         x[torch.arange(len(classes)), cell] += 1.5 * self.directions[classes]
         return x
 
-    def train(self, margin, steps=250):
+    def learn(self, margin, steps=250):
         torch.manual_seed(0)
         g = torch.Generator().manual_seed(0)
         model, heads = DifferenceModel(CONFIG), ClassHeads(24, 6)
@@ -115,9 +115,9 @@ def test_labels_pull_and_push():
     torch.manual_seed(0)
     within, between = made.cosines(DifferenceModel(CONFIG).eval())
     assert within - between < 0.1
-    within, between = made.cosines(made.train(0.4))
+    within, between = made.cosines(made.learn(0.4))
     assert within - between > 0.3
-    assert made.cosines(made.train(0.0))[1] < between + 0.05
+    assert made.cosines(made.learn(0.0))[1] < between + 0.05
 
 
 @pytest.fixture(scope='module')

@@ -13,14 +13,14 @@ from idc_nb.world.language import is_true, parse, pick_word, put_into_words, wri
 from idc_nb.world.scenes import CHANGES, Scene, change, sample_scene
 
 NAMES = [Expression(*v) for v in product(*((None, *values) for values in ATTRIBUTES.values()))]
-ENDINGS = [(k, v) for k in CHANGES for v in ATTRIBUTES.get(k, (None,))]
+CHANGED_VALUES = [(k, v) for k in CHANGES for v in ATTRIBUTES.get(k, (None,))]
 
 
 def test_inverse():
     rng = np.random.default_rng(0)
     assert len(NAMES) == 3 * 9 * 3 * 4
     for i, e in enumerate(NAMES):
-        for kind, value in ENDINGS:
+        for kind, value in CHANGED_VALUES:
             related = replace(e, relation=pick_word(list(RELATIONS), rng), other=NAMES[-i])
             for p in Parsed(kind, e, value), Parsed(kind, related, value):
                 assert parse(put_into_words(p, rng)) == p

@@ -2,7 +2,7 @@
 
 import json
 import numpy as np, pytest
-from idc_nb.lab.caption_words import all_different, claims, exchanges, same_meaning
+from idc_nb.lab.caption_words import all_different, clauses, exchanges, same_meaning
 from idc_nb.lab.caption_words import sample_bird_captions, sample_captions, word_kinds
 from idc_nb.lab.negatives_files import NEGATIVE_KINDS, Negative, read_negatives
 from idc_nb.lab.sentence_parts import join_parts, read_parts, swap_animals
@@ -80,8 +80,8 @@ def test_bad_input_is_told(captions, options, message):
 def test_birds_get_negatives_too():
     for i, some in build_negatives(BIRDS).items():
         assert len(some) == 6
-        own = [claims(caption) for caption in BIRDS[i]]
-        assert not any(claims(x.text) in own for x in some)
+        own = [clauses(caption) for caption in BIRDS[i]]
+        assert not any(clauses(x.text) in own for x in some)
 
 
 def test_replaced_words_stay_in_their_kind_and_say_something_else():

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 import numpy as np
 import pytest
-from idc_nb.lab.caption_words import claims, tidy
+from idc_nb.lab.caption_words import clauses, tidy
 from idc_nb.lab.sentence_parts import join_parts, read_parts, swap_animals
 from idc_nb.negatives import confuse
 from idc_nb.world.language import parse
@@ -42,5 +42,5 @@ def test_every_real_description_of_birds_can_be_confused():
     d = read('birds_to_words/descriptions_excerpt.json')
     for s in (*d['readme_pair']['descriptions'], *d['tokenised_other'], *d['paper_figure']):
         new = swap_animals(s)
-        assert new and claims(new) != claims(s) and swap_animals(new) == tidy(s)
+        assert new and clauses(new) != clauses(s) and swap_animals(new) == tidy(s)
         assert 'animal1' in new and 'animal2' in new

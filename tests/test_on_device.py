@@ -17,7 +17,7 @@ STEPS = dict(gic=TrainConfig(3, 8, 1e-3), finetune=TrainConfig(4, 8, 1e-3, capti
 
 
 @pytest.fixture
-def train(tmp_path, monkeypatch):  # (more arguments, folder) -> exit code
+def run_train(tmp_path, monkeypatch):  # (more arguments, folder) -> exit code
     small = replace(CHECKPOINT, model=dict(dim=24, ff=40), judge_steps=2, **STEPS)
     monkeypatch.setattr(on_device, 'CHECKPOINT', small)
     made = lesson_data(), lesson_store(), {}
@@ -33,10 +33,10 @@ def weights(path):
     return torch.cat([p.detach().flatten() for p in load_captioner(path).model.parameters()])
 
 
-def test_it_goes_on_after_its_minutes_and_after_signals(train, tmp_path, monkeypatch, capsys):
-    assert train(folder='whole') == 0
+def test_it_goes_on_after_its_minutes_and_after_signals(run_train, tmp_path, monkeypatch, capsys):
+    assert run_train(folder='whole') == 0
     assert 'gic: 3 steps of 8' in capsys.readouterr().out
-    assert train('--minutes', '1e-9') == 0
+    assert run_train('--minutes', '1e-9') == 0
     assert 'step 1 of 3 (gic) after 1e-09 minutes: the same command' in capsys.readouterr().out
     plain = on_device.DeviceStage.take_step
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -49,14 +49,14 @@ def test_it_goes_on_after_its_minutes_and_after_signals(train, tmp_path, monkeyp
 
         monkeypatch.setattr(on_device.DeviceStage, 'take_step', step)
         if number == signal.SIGINT:
-            assert train() == 130
+            assert run_train() == 130
             assert 'step 2 of 3 (gic); the same command goes on' in capsys.readouterr().err
         else:
             with pytest.raises(SystemExit, match='143'):
-                train()  # behind the last step of a stage: it ends behind the next one
+                run_train()  # behind the last step of a stage: it ends behind the next one
     monkeypatch.setattr(on_device.DeviceStage, 'take_step', plain)
     assert read_json(tmp_path / 'out/on_device.json')['stopped']['stage'] == 'finetune'
-    assert train() == 0 and 'figures and captioner' in capsys.readouterr().out
+    assert run_train() == 0 and 'figures and captioner' in capsys.readouterr().out
     figures = read_json(tmp_path / 'out/on_device.json')
     assert [s['steps'] for s in figures['stages'].values()] == [3, 4] and figures['machine']
     whole, part = (weights(tmp_path / f / 'captioner.safetensors') for f in ('whole', 'out'))
@@ -64,17 +64,17 @@ def test_it_goes_on_after_its_minutes_and_after_signals(train, tmp_path, monkeyp
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_what_it_refuses(train, tmp_path, capsys):
-    assert train('--minutes', '1e-9') == 0
-    assert train('--seed', '1') == 2
+def test_what_it_refuses(run_train, tmp_path, capsys):
+    assert run_train('--minutes', '1e-9') == 0
+    assert run_train('--seed', '1') == 2
     assert 'on_device.ckpt is of a training with other seed' in capsys.readouterr().err
     (tmp_path / 'out/on_device.ckpt').write_bytes(b'broken')
-    assert train() == 2 and 'on_device.ckpt is no checkpoint' in capsys.readouterr().err
-    assert train('--device', 'nowhere', folder='other') == 2
+    assert run_train() == 2 and 'on_device.ckpt is no checkpoint' in capsys.readouterr().err
+    assert run_train('--device', 'nowhere', folder='other') == 2
     assert "cannot train on device 'nowhere' here" in capsys.readouterr().err
     for wrong in (['--minutes', '0'], ['--share', '2'], ['--share', '0']):
         with pytest.raises(SystemExit, match='2'):
-            train(*wrong)
+            run_train(*wrong)
     assert not (tmp_path / 'other').exists()
 
 

@@ -391,14 +391,17 @@ def check_attend(f):
         mask[:, 0], mask[0, 1] = True, False
         found, scores = run(f, q, key, v, mask), q @ key.transpose(2, 3)
         shaped(found, B, h, Q, k)
-        look, inverse = scores.masked_fill(~mask, -torch.inf), scores.masked_fill(mask, -torch.inf)
-        differs(found, look.softmax(-1) @ v, 'the root of the length is missing below the scores')
+        seen, inverse = (
+            scores.masked_fill(~mask, -torch.inf),
+            scores.masked_fill(mask, -torch.inf),
+        )
+        differs(found, seen.softmax(-1) @ v, 'the root of the length is missing below the scores')
         scaled = scores / k**0.5
         differs(found, scaled.softmax(-1) @ v, 'the mask has no effect')
         upside = 'the mask is upside down: True means that an element may look'
         differs(found, (inverse / k**0.5).softmax(-1) @ v, upside)
         axis = 'the softmax runs over the queries: the weights of one query must sum to 1'
-        differs(found, (look / k**0.5).softmax(-2) @ v, axis)
+        differs(found, (seen / k**0.5).softmax(-2) @ v, axis)
         zeroed = 'the mask must act before the softmax: the weights no longer sum to 1'
         differs(found, (scaled.softmax(-1) * mask) @ v, zeroed)
         right = F.scaled_dot_product_attention(q, key, v, attn_mask=mask)
@@ -855,8 +858,8 @@ def check_causal_mask(f):
         if T > 1:
             down = 'the mask is upside down: True means that a word may look'
             says(not text.equal(~torch.ones(T, T).tril().bool()), down)
-            look = 'a word looks at later words: it would read the answer'
-            says(not text.triu(1).any(), look)
+            ahead = 'a word looks at later words: it would read the answer'
+            says(not text.triu(1).any(), ahead)
         says(text.diagonal().all(), 'a word must see itself')
         says(images.all(), 'every word may look at all elements of the images')
         says(found.equal(finetune.causal_mask(T, n)), 'a word must see all earlier words')

@@ -73,7 +73,7 @@ pre-training > model
 
 # %% ../../nbs/lab/27_scheme.ipynb #ca4fec30
 #: colours of edge, frame, box and text
-_LOOKS = dict(
+_STYLES = dict(
     even=('#555555', '#f1f3f6', 'white', 'black'),
     lit=('black', '#fff4d1', '#ffdf80', 'black'),
     dim=('#bbbbbb', '#f8f8f8', 'white', '#777777'),
@@ -85,7 +85,7 @@ def _lessons():  # the modules that the scheme knows
     return sorted(set(' '.join(lists).split()))
 
 
-def _look(box, here):
+def _style(box, here):
     if here in (None, 'task'):
         return 'even'
     return 'lit' if here in box.lessons.split() else 'dim'
@@ -95,13 +95,13 @@ def _write(ax, x, y, text, color, size=8, **places):
     ax.text(x, y, text, color=color, size=size, family='DejaVu Sans', linespacing=1.1, **places)
 
 
-def _draw_box(ax, box, look, is_frame):
+def _draw_box(ax, box, style, is_frame):
     from matplotlib.patches import FancyBboxPatch
 
-    edge, frame, inside, ink = _LOOKS[look]
+    edge, frame, inside, ink = _STYLES[style]
     colors = dict(facecolor=frame if is_frame else inside, edgecolor=edge)
     shape = FancyBboxPatch((box.x, box.y), box.w, box.h, 'round,pad=0,rounding_size=0.7', **colors)
-    shape.set_linewidth(2 if look == 'lit' else 0.8)
+    shape.set_linewidth(2 if style == 'lit' else 0.8)
     ax.add_patch(shape)
     if is_frame:
         _write(ax, box.x + 1, box.y + box.h - 0.5, box.text, ink, va='top')
@@ -136,10 +136,10 @@ def scheme(
     ax = canvas.figure.add_axes([0, 0, 1, 1], xlim=(-0.5, 100.5), ylim=(-0.3, 31.1))
     ax.axis('off')
     for box in FRAMES.values():
-        _draw_box(ax, box, _look(box, here), is_frame=True)
+        _draw_box(ax, box, _style(box, here), is_frame=True)
     for box in BOXES.values():
-        _draw_box(ax, box, _look(box, here), is_frame=False)
-    ink = _LOOKS[_look(BOXES['first'], here)][-1]
+        _draw_box(ax, box, _style(box, here), is_frame=False)
+    ink = _STYLES[_style(BOXES['first'], here)][-1]
     _write(ax, 43.2, 14.4, 'same weights', ink, size=7, ha='center', va='center')
     boxes = FRAMES | BOXES
     for line in ARROWS.strip().splitlines():

@@ -7,7 +7,7 @@ __all__ = ['read_parts', 'join_parts', 'turn_relation', 'turn_event', 'swap_anim
 
 # %% ../../nbs/lab/10_sentence_parts.ipynb #905c2b7d
 import re
-from .caption_words import claims, tidy
+from .caption_words import clauses, tidy
 from ..world.language import BECAME, ENDINGS, RELATIONS, pick_word
 
 # %% ../../nbs/lab/10_sentence_parts.ipynb #6947dbe9
@@ -76,13 +76,13 @@ def _other_animal(match):  # 'animal1' <-> 'animal2'
     return 'animal2' if match[0] == 'animal1' else 'animal1'
 
 
-def _claims_of_one(caption):  # the clauses that do not speak of both animals
+def _clauses_of_one(caption):  # the clauses that do not speak of both animals
     text = re.sub(r'\banimal[12] and animal[12]\b', 'both', caption)
-    return [clause for clause in claims(text) if not _MUTUAL & set(clause.split())]
+    return [clause for clause in clauses(text) if not _MUTUAL & set(clause.split())]
 
 
 def swap_animals(caption: str) -> 'str|None':  # None: nothing becomes wrong by it
     "Exchange animal1 and animal2 (paper section 3.3)."
     old = tidy(caption)
     new = re.sub(r'\banimal[12]\b', _other_animal, old)
-    return new if _claims_of_one(new) != _claims_of_one(old) else None
+    return new if _clauses_of_one(new) != _clauses_of_one(old) else None

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['INPUTS', 'CELL_LOSSES', 'WRONG_WAYS', 'untrained_cells', 'exchange_input', 'is_nearest', 'mean_cells', 'score_cells',
-           'train_cells', 'study_cells', 'other_caption', 'replace_one_word', 'turn_change', 'wrong_captions',
+           'train_cells', 'study_cells', 'other_caption', 'replace_one_word', 'turn_change', 'false_sentences',
            'FDAExamples', 'validate_fda', 'train_fda']
 
 # %% ../../nbs/lab/26_studies.ipynb #ea28a0ed
@@ -224,7 +224,7 @@ def turn_change(
 WRONG_WAYS = dict(retrieve=other_caption, replace=replace_one_word, confuse=turn_change)
 
 
-def wrong_captions(
+def false_sentences(
     true: str,  # a true caption
     others,  # captions of other pairs
     scenes,  # before, after
@@ -267,7 +267,7 @@ class FDAExamples:
             record = self.scenes[t.img1.split('/')[-1]]
             scenes = from_dict(record['before']), from_dict(record['after'])
             true = pick_word(t.captions, rng)
-            wrong = wrong_captions(true, self.others, scenes, rng)
+            wrong = false_sentences(true, self.others, scenes, rng)
             rows += [self.vocab.encode(text) for text in (true, *wrong)]
             kinds.append(list(wrong.values()))
         img1 = torch.tensor(np.stack([self.store[t.img1] for t in triplets])).float()

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STAGES', 'PACKED', 'row_captioner', 'snapshots', 'pack_rows', 'packed_rows', 'best_cells', 'SeenPairs', 'seen_pairs',
            'cell_vectors', 'pair_grids', 'read_cells', 'matching', 'caption_choice', 'weight_groups', 'pushes',
-           'WhyData', 'why_data', 'inside', 'outside', 'measure_why', 'differ', 'main']
+           'WhyData', 'why_data', 'inside', 'outside', 'measure_why', 'tree_diff', 'main']
 
 # %% ../../nbs/lab/52_why.ipynb #5d2ef622
 import argparse, datetime, json
@@ -390,13 +390,13 @@ def measure_why(
     return out
 
 
-def differ(a, b, path: str = '') -> list:  # of (path, a, b): leaves of two trees that differ
+def tree_diff(a, b, path: str = '') -> list:  # of (path, a, b): leaves of two trees that differ
     "Where two trees of dicts are not the same. What is missing in one of them is None."
     if isinstance(a, dict) and isinstance(b, dict):
         keys = [*a, *(k for k in b if k not in a)]
-        return [x for k in keys for x in differ(a.get(k), b.get(k), f'{path}/{k}')]
+        return [x for k in keys for x in tree_diff(a.get(k), b.get(k), f'{path}/{k}')]
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        return [x for k, pair in enumerate(zip(a, b)) for x in differ(*pair, f'{path}/{k}')]
+        return [x for k, pair in enumerate(zip(a, b)) for x in tree_diff(*pair, f'{path}/{k}')]
     return [] if a == b else [(path, a, b)]
 
 
@@ -423,8 +423,8 @@ def main(argv=None):
         models = {row: dict(end=c) for row, c in packed_rows(store).items()}
         found, kept = measure_why(models, d, recorded), read_json(file)
         for row, stages in kept['rows'].items():
-            print(row, *differ(stages['end'], found['rows'][row]['end']))
-            print(row, *differ(kept['looks'][row], found['looks'][row]))
+            print(row, *tree_diff(stages['end'], found['rows'][row]['end']))
+            print(row, *tree_diff(kept['looks'][row], found['looks'][row]))
         return
     folders = {row: Path(args.runs) / f'{row}_{args.seed}' for row in ABLATION_ROWS}
     models = {row: snapshots(row, folder, d.vocab, store) for row, folder in folders.items()}

@@ -7,7 +7,7 @@ __all__ = ['PLUMAGE_COLORS', 'VALUES', 'PARTS', 'FAMILIES', 'GENERA', 'MUTED', '
            'BODIES', 'LEGS', 'BEAKS', 'CRESTS', 'TAILS', 'SS', 'HEAD_MARKS', 'SCENES', 'Species', 'differ',
            'pick_value', 'brightness', 'marks_visible', 'Pose', 'sample_pose', 'spline', 'ellipse', 'turn', 'Bird',
            'shade', 'contrasting_color', 'Sheet', 'coat', 'wing', 'behind', 'before', 'noise', 'background', 'feathers',
-           'soften', 'relief', 'plumage', 'tint', 'draw']
+           'soft_edge', 'relief', 'plumage', 'tint', 'draw']
 
 # %% ../../nbs/world/04_birds.ipynb #990e6ed6
 from dataclasses import dataclass, replace
@@ -783,7 +783,7 @@ def feathers(
     return x / x.std()
 
 
-def soften(
+def soft_edge(
     a,  # (h,w), 0..1
     radius: float,  # pixels
 ) -> np.ndarray:  # (h,w) float32, 0..1
@@ -797,7 +797,7 @@ def relief(
     radius: float,  # of the blur, pixels
 ) -> np.ndarray:  # (h,w); above 0 at the upper rim of the mask, below 0 at the lower one
     "Light from above on a round body."
-    m, k = soften(mask, radius), max(1, int(0.6 * radius))
+    m, k = soft_edge(mask, radius), max(1, int(0.6 * radius))
     out = np.zeros_like(m)
     out[k:-k] = m[2 * k :] - m[: -2 * k]
     return out
@@ -814,7 +814,7 @@ def plumage(
     streaks = feathers(b.n)[i : i + h, j : j + w]
     light = 1 + 0.03 * streaks + 0.5 * relief(body[..., 0], 0.09 * b.unit)  # (h,w)
     down = max(1, int(0.03 * b.unit))
-    shadow = np.roll(soften(over[..., 0], 0.025 * b.unit), down, 0)  # of the wing, (h,w)
+    shadow = np.roll(soft_edge(over[..., 0], 0.025 * b.unit), down, 0)  # of the wing, (h,w)
     color *= (light * (1 - 0.3 * shadow))[..., None]
     wing_color *= (light + 0.45 * relief(over[..., 0], 0.06 * b.unit))[..., None]
     cover = np.maximum(body, over)

@@ -33,7 +33,7 @@ def data(tmp_path_factory):  # lesson data whose grids are of made-up weights
 
 
 @pytest.fixture
-def train(data, tmp_path, monkeypatch, capsys):  # (more arguments) -> exit code, stdout, stderr
+def run_train(data, tmp_path, monkeypatch, capsys):  # (more arguments) -> exit code, stdout, stderr
     monkeypatch.chdir(tmp_path)
 
     def run(*argv):
@@ -43,8 +43,8 @@ def train(data, tmp_path, monkeypatch, capsys):  # (more arguments) -> exit code
     return run
 
 
-def test_validation_is_printed_in_both_stages_and_a_short_run_is_logged(train):
-    code, out, _ = train('--steps', 3, '--validate-every', 1)
+def test_validation_is_printed_in_both_stages_and_a_short_run_is_logged(run_train):
+    code, out, _ = run_train('--steps', 3, '--validate-every', 1)
     assert code == 0 and 'features of made-up weights' in out
     lines = re.findall(r'^step (\d) \| val (.*)$', out, flags=re.M)
     assert [step for step, _ in lines] == ['1', '2', '3']
@@ -52,7 +52,7 @@ def test_validation_is_printed_in_both_stages_and_a_short_run_is_logged(train):
         assert all(name in figures for _, figures in lines), out
     log = pd.read_csv('runs/tiny_0/pretrain/from_000000/metrics.csv')
     assert log['loss'].notna().sum() == 3 and log['val mlm_loss'].notna().sum() == 3
-    code, out, _ = train('--stage', 'finetune', '--steps', 3, '--validate-every', 2)
+    code, out, _ = run_train('--stage', 'finetune', '--steps', 3, '--validate-every', 2)
     assert code == 0 and re.search(
         r'^step 2 \| val CIDEr-D \d+\.\d \(the best so far\)$', out, re.M
     )
@@ -60,30 +60,30 @@ def test_validation_is_printed_in_both_stages_and_a_short_run_is_logged(train):
     assert log['loss'].notna().sum() == 3
 
 
-def test_validation_changes_nothing(train):
+def test_validation_changes_nothing(run_train):
     from idc_nb.lab.checkpoints import read_state
 
     weights = []
     for every in (1, 100):
-        assert train('--steps', 4, '--validate-every', every, '--out', f'every_{every}')[0] == 0
+        assert run_train('--steps', 4, '--validate-every', every, '--out', f'every_{every}')[0] == 0
         weights.append(read_state(f'every_{every}/pretrain/last.ckpt')['state_dict'])
     one, two = weights
     assert all(one[name].equal(two[name]) for name in one)
 
 
-def test_a_finished_run_goes_on_to_more_steps(train):
-    assert train('--steps', 4)[0] == 0
-    code, out, _ = train('--steps', 6)
+def test_a_finished_run_goes_on_to_more_steps(run_train):
+    assert run_train('--steps', 4)[0] == 0
+    code, out, _ = run_train('--steps', 6)
     assert code == 0 and 'a run of 4 steps goes on to 6' in out and 'step 6 of 6: done' in out
     settings = json.loads(Path('runs/tiny_0/pretrain/settings.json').read_text())
     assert settings['steps'] == 6 and settings['earlier_steps'] == [4]
-    assert train('--steps', 6)[0] == 0  # nothing left to do
-    code, _, err = train('--steps', 4)
+    assert run_train('--steps', 6)[0] == 0  # nothing left to do
+    code, _, err = run_train('--steps', 4)
     assert code == 2 and 'steps 6, now 4' in err
-    code, _, err = train('--steps', 8, '--lr', '0.5')
+    code, _, err = run_train('--steps', 8, '--lr', '0.5')
     assert code == 2 and 'lr 0.001, now 0.5' in err
-    assert train('--steps', 8, '--pause-after', 1)[0] == 0
-    code, _, err = train('--steps', 10)  # step 7 of 8
+    assert run_train('--steps', 8, '--pause-after', 1)[0] == 0
+    code, _, err = run_train('--steps', 10)  # step 7 of 8
     assert code == 2 and 'steps 8, now 10' in err
 
 
@@ -142,10 +142,10 @@ def test_weights_downloaded_before_need_no_connection(monkeypatch, tmp_path):
     assert all(net.state_dict()[name].equal(w) for name, w in found.items())
 
 
-def test_a_checkpoint_of_a_training_is_no_captioner(data, train, capsys):
+def test_a_checkpoint_of_a_training_is_no_captioner(data, run_train, capsys):
     from idc_nb.captioner import load_captioner
 
-    assert train('--steps', 1, '--stage', 'finetune')[0] == 0
+    assert run_train('--steps', 1, '--stage', 'finetune')[0] == 0
     picture = str(data / 'images/CLEVR_default_000000.png')
     code = commands.idc_caption(
         [picture, picture, '--checkpoint', 'runs/tiny_0/finetune/last.ckpt']
@@ -157,10 +157,10 @@ def test_a_checkpoint_of_a_training_is_no_captioner(data, train, capsys):
 
 @pytest.mark.skipif(os.name != 'posix', reason='rights of POSIX')
 @pytest.mark.parametrize('umask, rights', [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
-def test_files_get_the_rights_that_the_umask_allows(train, umask, rights):
+def test_files_get_the_rights_that_the_umask_allows(run_train, umask, rights):
     old = os.umask(umask)
     try:
-        assert train('--steps', 1, '--stage', 'finetune')[0] == 0
+        assert run_train('--steps', 1, '--stage', 'finetune')[0] == 0
     finally:
         os.umask(old)
     files = [path for path in Path('runs').rglob('*') if path.is_file()]
@@ -169,14 +169,14 @@ def test_files_get_the_rights_that_the_umask_allows(train, umask, rights):
     assert set(found.values()) == {oct(rights)}, found
 
 
-def test_what_failed_before_its_first_checkpoint_binds_nobody(data, train, tmp_path):
+def test_what_failed_before_its_first_checkpoint_binds_nobody(data, run_train, tmp_path):
     from idc_nb.lab.files import read_json
 
-    code, _, err = train('--batch', 5000, '--steps', 2)
+    code, _, err = run_train('--batch', 5000, '--steps', 2)
     assert code == 2 and 'fewer than a batch of 5000: choose a smaller batch' in err
     (tmp_path / 'runs/tiny_0/vocab.json').write_text('{"word_to_idx": {"of": 0, "other data": 1}}')
-    assert train('--steps', 2)[0] == 0
+    assert run_train('--steps', 2)[0] == 0
     assert read_json('runs/tiny_0/pretrain/settings.json')['batch'] == 4
     assert 'cube' in (tmp_path / 'runs/tiny_0/vocab.json').read_text()
-    code, _, err = train('--steps', 2, '--lr', '0.5')
+    code, _, err = run_train('--steps', 2, '--lr', '0.5')
     assert code == 2 and 'begun with other settings (lr' in err
