@@ -6,13 +6,15 @@
 __all__ = ['JITTERS', 'RIVAL_TRAINING', 'MAX_LEN', 'BIRD_TRAINING', 'BIRD_LEN', 'OURS', 'PAIRS_ALONE', 'OWN', 'OWN_BIRDS',
            'BIRD_ROWS', 'PHOTO_TRAINING', 'jitter_recipe', 'RivalData', 'rival_data', 'rival_batches', 'new_rival',
            'learn_by_heart', 'memorised', 'memorised_birds', 'say_pairs', 'kept_run', 'train_rival', 'train_system',
-           'run_rivals', 'photo_pairs', 'train_own_birds', 'train_birds_system', 'run_birds', 'main']
+           'run_rivals', 'photo_pairs', 'train_own_birds', 'train_birds_system', 'different_claims', 'run_birds',
+           'main']
 
 # %% ../../nbs/lab/39_rival_runs.ipynb #4cc5aa1f
 import argparse, datetime, os
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+import numpy as np
 import torch
 from ..decode import caption_share
 from ..expansion import expansion_data, scores
@@ -30,7 +32,7 @@ from ..pairs import Triplet, lesson_data, read_clevr_change
 from ..rivals import BIRD_RIVALS, RIVALS
 from ..training import PairBatches, TrainConfig, fit
 from ..vocab import Vocab, pad_ids
-from ..world.bird_words import lesson_birds
+from ..world.bird_words import judge_claims, lesson_birds, species_of
 from ..world.language import DISTRACTOR, parse
 
 # %% ../../nbs/lab/39_rival_runs.ipynb #65af72fa
@@ -343,6 +345,19 @@ def train_birds_system(
     return paragraphs, sum(p.numel() for p in model.parameters()), sum(seconds.values())
 
 
+def different_claims(
+    said: dict,  # {id: paragraph} of the test pairs
+    birds: Birds,
+) -> dict:  # right, wrong: claims of a paragraph, each counted once; the mean
+    "`scores` counts a claim as often as it is said, so one safe claim can be said three times."
+    first = species_of(birds.root, [t.img1 for t in birds.test])
+    second = species_of(birds.root, [t.img2 for t in birds.test])
+    verdicts = [judge_claims(said[t.id], *pair) for t, *pair in zip(birds.test, first, second)]
+    right = np.mean([len(set(map(repr, v.right))) for v in verdicts])
+    wrong = np.mean([len(set(map(repr, v.wrong))) for v in verdicts])
+    return dict(right=round(float(right), 2), wrong=round(float(wrong), 2))
+
+
 def run_birds(
     seeds: int = 3,  # runs of each row, with seeds 0, 1, ..
     rows=(*OWN_BIRDS, *BIRD_ROWS),
@@ -372,7 +387,8 @@ def run_birds(
         lines = records([(said[t.id], 1.0) for t in birds.test], birds.test, None, judge=False)
         write_records(folder / 'said.jsonl', lines)
         about = dict(seed=seed, seconds=round(seconds, 1), parameters=parameters)
-        about |= dict(verified=verified[name], scores=scores(said, birds), machine=machine())
+        of_texts = scores(said, birds) | different_claims(said, birds)
+        about |= dict(verified=verified[name], scores=of_texts, machine=machine())
         kept.append(about | dict(commit=commit(), date=str(datetime.date.today())))
         write_json(path, out, indent=1)
         print(f'{row} {seed}: truth {kept[-1]["scores"]["truth"]:.1f}', flush=True)
