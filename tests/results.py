@@ -34,7 +34,8 @@ from idc_nb.lab.expansion_runs import expansion_recipe
 from idc_nb.lab.files import json_form, read_json
 from idc_nb.lab.loop import say_time
 from idc_nb.lab.recipe import CHECKPOINT, DEMO
-from idc_nb.lab.rival_runs import JITTERS, OWN, RIVAL_TRAINING
+from idc_nb.lab.rival_runs import BIRD_ROWS, BIRD_TRAINING, JITTERS, OWN, OWN_BIRDS
+from idc_nb.lab.rival_runs import PHOTO_TRAINING, RIVAL_TRAINING
 from idc_nb.lab.tables import PUBLISHED_EXPANSION
 from idc_nb.lab.why import tree_diff
 from idc_nb.rivals import PUBLISHED, PUBLISHED_BIRDS, RIVALS
@@ -88,7 +89,9 @@ MADE = {
     'ablation.json': Made((ABLATION_RUNS,), 13, rows=len(EVERY_ROW)),
     'ablation_models.safetensors': Made(('-m idc_nb.lab.why --pack',), 1),
     'ablation_why.json': Made(('-m idc_nb.lab.why',), 20),
-    'rivals.json': Made((RIVAL_RUNS,), 8, rows=len(OWN) + len(RIVALS), of_row=len(JITTERS)),
+    'rivals.json': Made(
+        (RIVAL_RUNS, f'{RIVAL_RUNS} --birds'), 8, rows=len(OWN) + len(RIVALS), of_row=len(JITTERS)
+    ),
     'cases.json': Made(('-m idc_nb.lab.cases',), 1),
     'mutants.json': Made(('tests/mutants.py',), 10),
     'demo_unmirrored.json': Made((), note='the recipe of 0.2.0, without mirrored batches'),
@@ -111,7 +114,11 @@ def left(file: str, seeds: int) -> int:  # runs that are missing
     broken = [run['row'] for run in content.get('failed', [])]  # a run that broke down was made
     done = [len(runs) + broken.count(row) for row, runs in rows.items()]
     wanted = made.of_row * seeds  # of each row
-    return made.rows * wanted - sum(min(wanted, n) for n in done)
+    missing = made.rows * wanted - sum(min(wanted, n) for n in done)
+    if file == 'rivals.json':
+        birds = content.get('birds', {})
+        missing += sum(max(0, seeds - len(birds.get(row, []))) for row in (*OWN_BIRDS, *BIRD_ROWS))
+    return missing
 
 
 def make(seeds: int) -> int:  # exit code
@@ -182,7 +189,10 @@ def recorded_and_code(file: str, content) -> list:  # of (field, recorded, what 
         return [(f'settings/{k}', settings[k], x) for k, x in wanted.items()]
     if file == 'rivals.json':
         about = dict(training=vars(RIVAL_TRAINING), recipe=DEMO.name)
-        return [('settings/systems', content['settings']['systems'], about)]
+        wanted = dict(
+            systems=about, birds=dict(pairs=vars(BIRD_TRAINING), photos=vars(PHOTO_TRAINING))
+        )
+        return [(f'settings/{k}', content['settings'][k], x) for k, x in wanted.items()]
     if file in ('real_triplets.json', 'depth.json'):
         digest = hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
         return [('about/sha256', content['about']['sha256'], digest)]
@@ -245,7 +255,7 @@ OTHER_NUMBERS = {
         ('19_ablation', 'lab/54_ablation_runs'),
         {6.5: 'deviation of four pilot runs; the design keeps what it knew then'},
     ),
-    '22_rivals': dict.fromkeys(
+    'lab/53_tables': dict.fromkeys(
         (121.6, 125.5, 126.0, 126.8, 127.0, 128.1, 130.7, 131.3, 131.7, 135.6, 137.2, 150.7, 159.1),
         PAPERS,
     ),

@@ -32,6 +32,13 @@ def test_a_case_of_each_rank_and_kind():
         assert best >= median >= worst
 
 
+def test_cases_of_birds_and_what_others_say_of_them():
+    assert [case['rank'] for case in KEPT['birds']] == ['best', 'median', 'worst']
+    for case in KEPT['birds']:
+        assert {'DUDA', 'Neural Naturalist-style'} <= case['rivals'].keys()
+        assert all(case['rivals'].values())
+
+
 def test_the_rule():
     rows = [dict(id=f'{i}', kind='add', score=s) for i, s in enumerate((0.2, 0.9, 0.9, 0.1, 0.5))]
     assert [(rank, r['id']) for rank, r in choose_cases(rows)] == [

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from idc_nb.lab.rival_parts import BalancedBatches, RivalTraining
-from idc_nb.lab.rival_runs import BIRD_ROWS, memorised, memorised_birds, new_rival
+from idc_nb.lab.rival_runs import BIRD_ROWS, OWN_BIRDS, memorised, memorised_birds, new_rival
 from idc_nb.lab.store import lesson_store
 from idc_nb.pairs import lesson_data, read_clevr_change
 from idc_nb.rivals import BIRD_RIVALS, PUBLISHED, PUBLISHED_BIRDS, RIVALS, paired_gain, rival_frame
@@ -127,7 +127,7 @@ def test_frame_of_runs():
 
 def test_published_rows_have_a_system():
     assert set(PUBLISHED) <= {*RIVALS, 'ours'}
-    assert set(PUBLISHED_BIRDS) <= {*BIRD_ROWS, 'ours', 'ours(+extra)'}
+    assert set(PUBLISHED_BIRDS) <= {*BIRD_ROWS, *OWN_BIRDS, 'ours(+extra)'}
 
 
 def test_a_gain_has_an_interval_around_it():
@@ -153,3 +153,11 @@ def test_each_system_has_three_seeds_at_full_movement():
     runs = rival_frame(json.loads(RESULTS.read_text()))
     full = runs[(runs.jitter == 1) & runs.verified].groupby('row').seed.nunique()
     assert full.reindex(['ours', *RIVALS], fill_value=0).ge(3).all()
+
+
+@pytest.mark.skipif(not RESULTS.exists(), reason='no runs are recorded')
+def test_each_row_for_birds_has_a_run():
+    rows = json.loads(RESULTS.read_text())['birds']
+    assert rows.keys() == {*OWN_BIRDS, *BIRD_ROWS}
+    for run in (run for runs in rows.values() for run in runs):
+        assert run['verified'] and run['scores']['right'] > 0
