@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 import numpy as np
 from ..captioner import Captioner, get_captioner
-from ..expansion import expansion_data
+from ..expansion import bird_verdicts, expansion_data
 from .bird_recipe import Birds, read_birds
 from .files import project_data, read_json, write_json
 from .readers import BIRDS
@@ -24,7 +24,6 @@ from .store import made_store
 from ..metrics import PAIR_KINDS
 from ..pairs import read_clevr_change
 from ..rivals import BIRD_RIVALS
-from ..world.bird_words import judge_claims, species_of
 from ..world.language import ATTRIBUTES, DISTRACTOR, is_true, looks, parse
 from ..world.render import visible_pixels
 from ..world.scenes import find_change, offset
@@ -172,12 +171,9 @@ def judge_birds(
     birds: Birds,
 ) -> list:  # of dicts, one a pair
     "As `judge_pairs`, for two birds: the share of the claims that hold, times ROUGE-L."
-    first = species_of(birds.root, [t.img1 for t in birds.test])
-    second = species_of(birds.root, [t.img2 for t in birds.test])
     rouge = rouge_of_each([said[t.id] for t in birds.test], [t.captions for t in birds.test])
     rows = []
-    for t, one, two, overlap in zip(birds.test, first, second, rouge):
-        verdict = judge_claims(said[t.id], one, two)
+    for t, verdict, overlap in zip(birds.test, bird_verdicts(said, birds), rouge):
         row = dict(id=t.id, kind=BIRDS, sentence=said[t.id], reference=t.captions[0])
         row |= dict(right=len(verdict.right), unread=len(verdict.unread))
         row['wrong'] = [claim.attribute for claim in verdict.wrong]

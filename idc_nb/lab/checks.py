@@ -391,10 +391,8 @@ def check_attend(f):
         mask[:, 0], mask[0, 1] = True, False
         found, scores = run(f, q, key, v, mask), q @ key.transpose(2, 3)
         shaped(found, B, h, Q, k)
-        seen, inverse = (
-            scores.masked_fill(~mask, -torch.inf),
-            scores.masked_fill(mask, -torch.inf),
-        )
+        seen = scores.masked_fill(~mask, -torch.inf)
+        inverse = scores.masked_fill(mask, -torch.inf)
         differs(found, seen.softmax(-1) @ v, 'the root of the length is missing below the scores')
         scaled = scores / k**0.5
         differs(found, scaled.softmax(-1) @ v, 'the mask has no effect')

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from ..decode import caption_share
-from ..expansion import expansion_data, scores
+from ..expansion import bird_verdicts, expansion_data, scores
 from .bird_recipe import RECIPES, Birds, learn_to_speak, learn_words, read_birds
 from .bird_recipe import untrained_bird_model
 from .files import json_form, project_data, read_json, write_json
@@ -32,7 +32,7 @@ from ..pairs import Triplet, lesson_data, read_clevr_change
 from ..rivals import BIRD_RIVALS, RIVALS
 from ..training import PairBatches, TrainConfig, fit
 from ..vocab import Vocab, pad_ids
-from ..world.bird_words import judge_claims, lesson_birds, species_of
+from ..world.bird_words import lesson_birds
 from ..world.language import DISTRACTOR, parse
 
 # %% ../../nbs/lab/39_rival_runs.ipynb #65af72fa
@@ -350,9 +350,7 @@ def different_claims(
     birds: Birds,
 ) -> dict:  # right, wrong: claims of a paragraph, each counted once; the mean
     "`scores` counts a claim as often as it is said, so one safe claim can be said three times."
-    first = species_of(birds.root, [t.img1 for t in birds.test])
-    second = species_of(birds.root, [t.img2 for t in birds.test])
-    verdicts = [judge_claims(said[t.id], *pair) for t, *pair in zip(birds.test, first, second)]
+    verdicts = bird_verdicts(said, birds)
     right = np.mean([len(set(map(repr, v.right))) for v in verdicts])
     wrong = np.mean([len(set(map(repr, v.wrong))) for v in verdicts])
     return dict(right=round(float(right), 2), wrong=round(float(wrong), 2))
