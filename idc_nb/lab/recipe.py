@@ -18,6 +18,7 @@ from ..inputs import whiten
 from .calibration import calibrate
 from .familiar import learn_familiar
 from .files import json_form, project_data, read_json
+from .negatives_files import NEGATIVE_KINDS
 from .presets import preset
 from .runs import clock, scenes_of
 from .store import FeatureStore, made_store
@@ -131,11 +132,16 @@ def wrong_captions(
     triplets: list,
     scenes: dict,  # scenes.json
     seed: int = 0,
+    kinds=NEGATIVE_KINDS,
 ) -> dict:  # {id of a triplet: six `Negative`}
     "Hard negatives, each false of its scenes."
     pair_of = {t.id: scenes_of(t, scenes) for t in triplets}
     said = {t.id: t.captions for t in triplets}
-    return build_negatives(said, seed=seed, true_of=lambda i, text: is_true(text, *pair_of[i]))
+
+    def true_of(i, text):
+        return is_true(text, *pair_of[i])
+
+    return build_negatives(said, kinds=kinds, seed=seed, true_of=true_of)
 
 
 def pretraining_batches(
@@ -144,14 +150,16 @@ def pretraining_batches(
     store: FeatureStore,
     vocab: Vocab,
     c: TrainConfig,  # of pre-training
+    kinds=NEGATIVE_KINDS,  # of negatives
+    **options,  # of `TaskBatches`, such as draw
 ) -> TaskBatches:
     "The official training pairs; the negatives for FDA are false of their scenes."
     triplets = read_clevr_change(root, 'train')
-    negatives = None
     if 'fda' in recipe.tasks:
-        negatives = wrong_captions(triplets, read_json(Path(root) / 'scenes.json'), c.seed)
+        scenes = read_json(Path(root) / 'scenes.json')
+        options['negatives'] = wrong_captions(triplets, scenes, c.seed, kinds)
     common = triplets, store, vocab, c.batch, c.steps, c.seed
-    return TaskBatches(*common, mirrored=c.mirrored, tasks=recipe.tasks, negatives=negatives)
+    return TaskBatches(*common, mirrored=c.mirrored, tasks=recipe.tasks, **options)
 
 
 def plan(
@@ -162,17 +170,26 @@ def plan(
     store: FeatureStore,
     vocab: Vocab,
     seed: int,
+    pretraining=Pretraining,  # the stage of the tasks, or a function that makes it
+    tasks_first: bool = False,  # before the captions of single pictures?
+    **options,  # of `pretraining_batches`
 ):  # yields name, stage and batches
     "The stages of a recipe, in their order."
     photos = described_pictures(root, 'train') if recipe.gic or recipe.gic_share else []
-    if recipe.gic:
+
+    def gic():
         c = replace(recipe.gic, seed=seed)
         some = photos, store, vocab, c.batch, c.steps
-        yield 'gic', ImageCaptioning(model, c), PhotoBatches(*some, seed=seed, max_len=48)
-    if recipe.tasks:
+        return 'gic', ImageCaptioning(model, c), PhotoBatches(*some, seed=seed, max_len=48)
+
+    def tasks():
         c, t = replace(recipe.pretrain, seed=seed), recipe.temperature
-        stage = Pretraining(model, c, recipe.resting, t1=t, t2=t)
-        yield 'pretrain', stage, pretraining_batches(recipe, root, store, vocab, c)
+        stage = pretraining(model, c, recipe.resting, t1=t, t2=t)
+        return 'pretrain', stage, pretraining_batches(recipe, root, store, vocab, c, **options)
+
+    first = [gic] * bool(recipe.gic) + [tasks] * bool(recipe.tasks)
+    for stage in reversed(first) if tasks_first else first:
+        yield stage()
     c = replace(recipe.finetune, seed=seed)
     judging = dict(judge_weight=recipe.judge_weight, judge_steps=recipe.judge_steps)
     some = store, vocab, c.batch, c.steps
@@ -205,6 +222,7 @@ def train_recipe(
     seed: int,  # of initialisation and training
     folder,  # for logs and checkpoints
     start=None,  # a function that changes the untrained model in place
+    stages: 'dict|None' = None,  # further arguments of `plan`
     **trainer,  # further arguments of `fit`, such as those of `all_cores`
 ) -> tuple:  # Captioner, seconds of the stages
     "Train all stages. A run that was stopped goes on."
@@ -212,7 +230,8 @@ def train_recipe(
     pairs, vocab, model = starting_point(recipe, root, store, seed)
     if start:
         start(model)
-    for name, stage, batches in plan(recipe, model, root, pairs, store, vocab, seed):
+    some = recipe, model, root, pairs, store, vocab, seed
+    for name, stage, batches in plan(*some, **(stages or {})):
         print(f'{name}: {batches.steps:,} steps of {batches.batch}', flush=True)
         with clock(folder / name / 'seconds.json', seconds, name):
             fit(stage, batches, folder / name, **trainer)
