@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from idc_nb.lab.rival_parts import BalancedBatches, RivalTraining
-from idc_nb.lab.rival_runs import BIRD_ROWS, OWN_BIRDS, memorised, memorised_birds, new_rival
+from idc_nb.lab.rival_runs import BIRD_ROWS, JITTERS, OWN, OWN_BIRDS
+from idc_nb.lab.rival_runs import memorised, memorised_birds, new_rival
 from idc_nb.lab.store import lesson_store
 from idc_nb.pairs import lesson_data, read_clevr_change
 from idc_nb.rivals import BIRD_RIVALS, PUBLISHED, PUBLISHED_BIRDS, RIVALS, paired_gain, rival_frame
@@ -153,6 +154,13 @@ def test_each_system_has_three_seeds_at_full_movement():
     runs = rival_frame(json.loads(RESULTS.read_text()))
     full = runs[(runs.jitter == 1) & runs.verified].groupby('row').seed.nunique()
     assert full.reindex(['ours', *RIVALS], fill_value=0).ge(3).all()
+
+
+@pytest.mark.skipif(not RESULTS.exists(), reason='no runs are recorded')
+def test_each_system_has_a_run_at_each_jitter():
+    runs = rival_frame(json.loads(RESULTS.read_text()))
+    there = runs.groupby('row').jitter.nunique()
+    assert there.reindex([*OWN, *RIVALS], fill_value=0).eq(len(JITTERS)).all()
 
 
 @pytest.mark.skipif(not RESULTS.exists(), reason='no runs are recorded')
