@@ -148,7 +148,6 @@ def make(seeds: int) -> int:  # exit code
 #: (file, start of the field) -> why what it recorded differs from the code
 KNOWN = {
     ('demo_unmirrored.json', ''): MADE['demo_unmirrored.json'].note,
-    ('checkpoint.json', 'recipe/gic/steps'): 'the run ended by the clock; the code rounds',
     ('checkpoint.json', 'recipe/finetune/steps'): 'the run ended by the clock; the code rounds',
 }
 
