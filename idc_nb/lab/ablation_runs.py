@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FURTHER_ROWS', 'CHANCES', 'CHANCE_STAGES', 'EVERY_ROW', 'FURTHER_STEPS', 'matching_words', 'one_after_another',
-           'covered_captions', 'with_others', 'OverBatch', 'run_recipe', 'row_differences', 'ablation', 'main']
+           'covered_captions', 'with_others', 'OverBatch', 'run_recipe', 'chosen_chances', 'row_differences',
+           'ablation', 'main']
 
 # %% ../../nbs/lab/54_ablation_runs.ipynb #89e22b6a
 import argparse, datetime, os
@@ -19,12 +20,13 @@ from ..demo import score_models
 from .loop import all_cores
 from .recipe import Recipe, prepare, train_recipe
 from .files import json_form, project_data, read_json, write_json
-from .runs import commit, learning, machine
+from .runs import caption_triplets, commit, learning, machine, records
 from ..model import born_matching
 from ..mvcl import mvcl_loss
 from ..pairs import read_clevr_change
 from ..pretrain import Pretraining
 from ..vocab import MASK, PAD, SPECIALS
+from ..world.language import DISTRACTOR
 
 # %% ../../nbs/lab/54_ablation_runs.ipynb #d48f112d
 #: further rows
@@ -145,14 +147,28 @@ FURTHER_STEPS = {
 }
 
 
+def chosen_chances(out: dict) -> list:  # out: of `ablation`; two names, the better one first
+    "The `CHANCES` that seeds 0 and 1 chose on the validation pairs; none before all have run."
+    means = {}
+    for row in CHANCES:
+        truths = [r['validation'] for r in out['rows'].get(row, ()) if r['seed'] < 2]
+        if len(truths) < 2:
+            return []
+        means[row] = sum(truths) / 2
+    return sorted(means, key=means.get, reverse=True)[:2]
+
+
 def row_differences(out: dict, changed) -> dict:  # step -> its rows and `difference`
-    "All steps of `STORY` and `FURTHER_STEPS`, and `CHANCES`, whose rows have a seed in common."
+    """All steps of `STORY` and `FURTHER_STEPS`, and `CHANCES`, whose rows have a seed in common; then
+    the chosen chances with the seeds that did not choose them."""
+    steps = STORY | FURTHER_STEPS | {f'none or {row}': ('none', row) for row in CHANCES}
+    fresh = {row: [r for r in runs if r['seed'] >= 2] for row, runs in out['rows'].items()}
+    asked = [(step, pair, out['rows']) for step, pair in steps.items()]
+    asked += [(f'chosen: {row}', ('none', row), fresh) for row in chosen_chances(out)]
     found = {}
-    seeds = {row: {run['seed'] for run in runs} for row, runs in out['rows'].items()}
-    chances = {f'none or {row}': ('none', row) for row in CHANCES}
-    for step, (a, b) in (STORY | FURTHER_STEPS | chances).items():
-        if seeds.get(a, set()) & seeds.get(b, set()):
-            found[step] = dict(rows=[a, b], **difference(out, a, b, changed))
+    for step, (a, b), rows in asked:
+        if {r['seed'] for r in rows.get(a, ())} & {r['seed'] for r in rows.get(b, ())}:
+            found[step] = dict(rows=[a, b], **difference(dict(rows=rows), a, b, changed))
     return found
 
 # %% ../../nbs/lab/54_ablation_runs.ipynb #54dac15a
@@ -174,7 +190,8 @@ def ablation(
         raise ValueError(f'{path} holds runs with other settings: move it away first')
     runs = Path(runs or project_data().parent / 'runs') / f'ablation_{base.name}'
     root, store, _ = prepare(base)
-    test, scenes = read_clevr_change(root, 'test'), read_json(root / 'scenes.json')
+    val, test = (read_clevr_change(root, split) for split in ('val', 'test'))
+    scenes = read_json(root / 'scenes.json')
     for seed in range(seeds):
         for row in rows:
             kept = out['rows'].setdefault(row, [])
@@ -187,11 +204,14 @@ def ablation(
             captioner, seconds = train_recipe(recipe, root, store, seed, folder, **options)
             trees, judged = score_models(dict(model=captioner), test, store, scenes)
             scores, said = trees['model'], judged['model']
+            checked = records(caption_triplets(captioner, val, store), val, scenes)
+            right = [line['true'] for line in checked if line['kind'] != DISTRACTOR]
             run = dict(
                 seed=seed,
                 settings=asdict(recipe),
                 seconds={k: round(s, 1) for k, s in seconds.items()},
                 scores=scores,
+                validation=round(100 * sum(right) / len(right), 2),  # truth of change pairs
                 true=''.join(str(int(line['true'])) for line in said),  # one a test pair
                 judged=''.join(str(int(line['judged'])) for line in said),
                 learning={k: learning(folder / k) for k in ('pretrain', 'finetune')},
