@@ -159,7 +159,7 @@ def chosen_chances(out: dict) -> list:  # out: of `ablation`; two names, the bet
 
 
 def row_differences(out: dict, changed) -> dict:  # step -> its rows and `difference`
-    """All steps of `STORY` and `FURTHER_STEPS`, and `CHANCES`, whose rows have a seed in common; then
+    """All steps of `STORY`, `FURTHER_STEPS` and `CHANCES` whose rows have a seed in common, then
     the chosen chances with the seeds that did not choose them."""
     steps = STORY | FURTHER_STEPS | {f'none or {row}': ('none', row) for row in CHANCES}
     fresh = {row: [r for r in runs if r['seed'] >= 2] for row, runs in out['rows'].items()}
