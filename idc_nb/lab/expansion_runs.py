@@ -18,6 +18,7 @@ from ..expansion import ANNOTATED, DATA, EXPANSION_ROWS, FURTHER_DATA, SPECIES_R
 from ..expansion import blind, count_claims, differences, expansion_data, half_of, scores
 from .bird_recipe import RECIPES, Birds, read_birds, train_birds
 from .files import json_form, project_data, read_json, write_json
+from .rival_runs import different_claims
 from .runs import clock, commit, machine
 from ..world.bird_words import make_mini_birds, species_of
 
@@ -120,12 +121,14 @@ def make_bird_checkpoint(
     seed: int = 0,
 ):
     "Train with all described pairs and captions of photos, and with further data; pack the result."
-    kept, c, _ = run_row('b2w_cub', seed, None, 'checkpoint')
+    kept, c, said = run_row('b2w_cub', seed, None, 'checkpoint')
     training = json_form([asdict(p) for p in RECIPES['checkpoint']])
     kept['settings'] |= dict(further=FURTHER_DATA, training=training)
     c.about |= dict(machine=machine(), date=str(datetime.date.today()), **kept)
     save_captioner(c, path or MODELS['mini_birds'])
-    write_json(project_data().parent / 'results' / 'checkpoint_birds.json', c.about, indent=1)
+    claims = different_claims(said, read_birds(expansion_data(), cub=False, nab=False))
+    about = c.about | dict(scores=kept['scores'] | claims)
+    write_json(project_data().parent / 'results' / 'checkpoint_birds.json', about, indent=1)
     print(_rounded(kept['scores']), kept['seconds'], 's')
 
 
