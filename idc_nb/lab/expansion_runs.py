@@ -16,6 +16,7 @@ from ..captioner import MODELS, save_captioner
 from ..decode import caption_share
 from ..expansion import ANNOTATED, DATA, EXPANSION_ROWS, FURTHER_DATA, SPECIES_ROWS
 from ..expansion import blind, count_claims, differences, expansion_data, half_of, scores
+from ..expansion import truth_share
 from .bird_recipe import RECIPES, Birds, read_birds, train_birds
 from .files import json_form, project_data, read_json, write_json
 from .rival_runs import different_claims
@@ -132,7 +133,9 @@ def make_bird_checkpoint(
     kept['settings'] |= dict(further=FURTHER_DATA, training=training)
     c.about |= dict(machine=machine(), date=str(datetime.date.today()), **kept)
     save_captioner(c, path or MODELS['mini_birds'])
-    claims = different_claims(said, read_birds(expansion_data(), cub=False, nab=False))
+    birds = read_birds(expansion_data(), cub=False, nab=False)
+    claims = different_claims(said, birds)
+    claims['exchanged'] = truth_share(said, exchanged(birds))
     about = c.about | dict(scores=kept['scores'] | claims)
     write_json(project_data().parent / 'results' / 'checkpoint_birds.json', about, indent=1)
     print(_rounded(kept['scores']), kept['seconds'], 's')
