@@ -129,6 +129,7 @@ def point(
                 best = x.flatten(1).argmax(1)  # (W,)
                 hit = inside.flatten(1)[torch.arange(len(best)), best]
                 energy = (x * inside).sum((1, 2)) / x.sum((1, 2))
+                energy = energy.nan_to_num()  # 0 where the map is empty
                 figures = torch.stack([hit, energy, best >= x.shape[2]])  # (3,W)
                 found.setdefault((measure, row), []).append(figures)
     return {key: torch.cat(parts, 1) for key, parts in found.items()}

@@ -133,9 +133,19 @@ def share(table, *columns):
             'nearly all distractors are seen as such',
         ),
         (
-            share(KEPT['errors']['confusion']['material']['metal'], 'rubber')
-            > share(KEPT['errors']['confusion']['material']['rubber'], 'metal'),
-            'metal is taken for rubber',
+            all(
+                KEPT['errors']['claims']['shape']['wrong']
+                >= 2 * KEPT['errors']['claims'][a]['wrong']
+                for a in ('size', 'color', 'material')
+            ),
+            'a wrong attribute is mostly the shape',
+        ),
+        (
+            KEPT['errors']['confusion']['shape']['cube'].keys()
+            == KEPT['errors']['confusion']['shape']['cylinder'].keys()
+            == {'cube', 'cylinder'}
+            and KEPT['errors']['confusion']['shape']['sphere'].keys() == {'sphere'},
+            'a cube is called a cylinder, or the other way round',
         ),
         (
             KEPT['errors']['by']['shift'][-1]['truth']
