@@ -61,8 +61,8 @@ ablation: $(INSTALLED)  ## the ablation: ROWS (all eighteen), SEEDS seeds each -
 expansion: $(INSTALLED)  ## the four rows on what captions and labels of single photos add, SEEDS runs each (minutes a run, resumable)
 	$(RUN) -m idc_nb.lab.expansion_runs --seeds $(SEEDS)
 
-expansion-curve: $(INSTALLED)  ## with and without expansion at fewer and more described pairs (minutes a run, resumable)
-	$(RUN) -m idc_nb.lab.expansion_runs --seeds $(SEEDS) --rows b2w b2w_cub_nab --annotated 62 125 500
+expansion-curve: $(INSTALLED)  ## with and without captions of single photos at fewer and more described pairs (minutes a run, resumable)
+	$(RUN) -m idc_nb.lab.expansion_runs --seeds $(SEEDS) --rows b2w b2w_cub --annotated 62 125 500
 
 checkpoint-birds: $(INSTALLED)  ## train and pack the checkpoint for birds (an hour, resumable)
 	$(RUN) -m idc_nb.lab.expansion_runs --checkpoint

@@ -9,7 +9,7 @@ __all__ = ['PAPER', 'ABLATION', 'ABLATION_ROWS', 'STEP_SECONDS', 'BUDGET', 'STOR
 # %% ../nbs/19_ablation.ipynb #9e56f75c
 from dataclasses import replace
 import numpy as np
-from .lab.recipe import DEMO, Recipe
+from .lab.recipe import PLAIN, Recipe
 
 # %% ../nbs/19_ablation.ipynb #dd3d8e47
 #: the paper's table 3, all test pairs of CLEVR-Change: BLEU-4, METEOR, ROUGE-L, CIDEr
@@ -23,7 +23,7 @@ PAPER = dict(
 )
 
 # %% ../nbs/19_ablation.ipynb #17dd0628
-ABLATION = replace(DEMO, pretrain=replace(DEMO.pretrain, steps=700, warmup=50))
+ABLATION = replace(PLAIN, pretrain=replace(PLAIN.pretrain, steps=700, warmup=50))
 
 #: row -> what differs from the whole recipe
 ABLATION_ROWS = dict(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED_EXPANSION', 'EXPANSION_ROWS', 'SPECIES_ROWS', 'DATA', 'FURTHER_DATA', 'ANNOTATED', 'bird_verdicts',
-           'count_claims', 'truth_share', 'blind', 'scores', 'expansion_data', 'half_of', 'pair_values', 'gain',
-           'by_species', 'differences']
+           'count_claims', 'truth_share', 'blind', 'scores', 'expansion_data', 'half_of', 'pair_numbers', 'pair_values',
+           'gain', 'by_species', 'differences']
 
 # %% ../nbs/20_expansion.ipynb #5e0b02dc
 from pathlib import Path
@@ -99,7 +99,9 @@ def half_of(species) -> int:  # 0: of an even genus, 1: of an odd one
     return GENERA.index(species.genus) % 2
 
 # %% ../nbs/20_expansion.ipynb #2fce8506
-def _numbers(run):  # of its test pairs: {right, total, cider: (P,)}
+def pair_numbers(
+    run: dict,  # of `run_rows`
+) -> dict:  # right, total, cider of its test pairs, (P,) each
     return {name: np.array(run[name].split(), float) for name in ('right', 'total', 'cider')}
 
 
@@ -135,7 +137,7 @@ def by_species(
     even = halves[kept] == 'e'
 
     def rows(runs):
-        numbers = map(_numbers, sorted(runs, key=lambda run: run['seed']))
+        numbers = map(pair_numbers, sorted(runs, key=lambda run: run['seed']))
         return [{name: x[kept] for name, x in of.items()} for of in numbers]
 
     def choose(a, b):  # of each seed: a for even genera, b for odd ones
@@ -149,7 +151,7 @@ def differences(
     out: dict,  # of `run_rows`, all rows with the same seeds
 ) -> dict:  # 'a -> b' -> as of `gain`
     "All differences that the lesson tells."
-    rows = {row: list(map(_numbers, runs)) for row, runs in out['rows'].items()}
+    rows = {row: list(map(pair_numbers, runs)) for row, runs in out['rows'].items()}
     steps = [('b2w', 'b2w_cub'), ('b2w', 'b2w_nab'), ('b2w', 'b2w_cub_nab')]
     found = {f'{a} -> {b}': gain(rows[a], rows[b]) for a, b in (*steps, ('b2w_cub', 'b2w_cub_nab'))}
     of = by_species(out)

@@ -64,7 +64,7 @@ def demo(seed):
 
 ABLATION_RUNS = '-m idc_nb.lab.ablation_runs --seeds SEEDS'
 RIVAL_RUNS = '-m idc_nb.lab.rival_runs --seeds SEEDS'
-CURVE = '-m idc_nb.lab.expansion_runs --seeds SEEDS --rows b2w b2w_cub_nab --annotated 62 125 500'
+CURVE = '-m idc_nb.lab.expansion_runs --seeds SEEDS --rows b2w b2w_cub --annotated 62 125 500'
 #: file -> how it is made, in the order in which one would make all
 MADE = {
     'memory.json': Made(('tests/bench/memory.py',), 3),

@@ -21,7 +21,7 @@ from ..expansion import bird_verdicts, expansion_data, scores
 from .bird_recipe import RECIPES, Birds, learn_to_speak, learn_words, read_birds
 from .bird_recipe import untrained_bird_model
 from .files import json_form, project_data, read_json, write_json
-from .recipe import DEMO, prepare, train_recipe, training_pairs
+from .recipe import PLAIN, prepare, train_recipe, training_pairs
 from .rival_parts import BalancedBatches, Rival, RivalTraining
 from .runs import caption_triplets, clock, commit, machine, records
 from .sentence_files import write_records
@@ -49,7 +49,7 @@ BIRD_LEN = 80  # ids of a paragraph at most
 
 def jitter_recipe(
     jitter: float,  # movement of camera and light; 1: as in the real data
-    base=DEMO,  # the recipe at jitter 1
+    base=PLAIN,  # the recipe at jitter 1
 ):  # a `Recipe`
     "The recipe of our own model at a strength of the jitter, with data of its own."
     return base if jitter == 1 else replace(base, name=f'{base.name}_{jitter:g}', jitter=jitter)
@@ -69,7 +69,7 @@ class RivalData:
 
 def rival_data(
     jitter: float,
-    base=DEMO,  # the recipe at jitter 1
+    base=PLAIN,  # the recipe at jitter 1
 ) -> RivalData:
     "Make data and grids, or use what is there."
     root, store, _ = prepare(jitter_recipe(jitter, base))
@@ -254,7 +254,7 @@ def run_rivals(
     names=(*OWN, *RIVALS),
     jitters=JITTERS,
     c: TrainConfig = RIVAL_TRAINING,
-    base=DEMO,  # our own recipe at jitter 1
+    base=PLAIN,  # our own recipe at jitter 1
     results=None,  # folder of rivals.json; None: results/ of the project
     runs=None,  # folder of the runs; None: runs/ of the project
     check=memorised,  # name -> share of 32 captions that it can learn by heart

@@ -1,6 +1,6 @@
 """What only a GPU can show; skipped without CUDA.
 
-All but `test_compiled` have run, and passed, on one H200 (results/gpu_tests.json).
+All have run, and passed, on one H200 (results/gpu_tests.json).
 Run `pytest -q -s tests/gpu` on a machine with one GPU. It takes minutes and needs no data set.
 """
 
