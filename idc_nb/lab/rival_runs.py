@@ -204,7 +204,7 @@ def kept_run(
     return dict(about, scores=score_tree(rows), true=true, **more)
 
 # %% ../../nbs/lab/39_rival_runs.ipynb #593ed00e
-OURS = 'ours'  # our own model, trained by the recipe of 18_demo
+OURS = 'ours'  # our own model, trained by the recipe `PLAIN`
 PAIRS_ALONE = 'ours, pairs alone'  # the same without its earlier stages: a rival has none either
 OWN = {OURS: {}, PAIRS_ALONE: dict(gic=None, tasks={})}  # row -> what differs from the recipe
 
