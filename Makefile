@@ -55,7 +55,7 @@ cases: $(INSTALLED)  ## best, median and worst sentences of MODEL, beside those 
 checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the package -> results/checkpoint.json (hours, resumable)
 	$(RUN) -m idc_nb.demo --checkpoint
 
-ablation: $(INSTALLED)  ## the ablation: ROWS (all eighteen), SEEDS seeds each -> results/ablation.json (hours, resumable)
+ablation: $(INSTALLED)  ## the ablation: ROWS (all), SEEDS seeds each -> results/ablation.json (hours, resumable)
 	$(RUN) -m idc_nb.lab.ablation_runs --seeds $(SEEDS) $(if $(ROWS),--rows $(ROWS))
 
 expansion: $(INSTALLED)  ## the four rows on what captions and labels of single photos add, SEEDS runs each (minutes a run, resumable)

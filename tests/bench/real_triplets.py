@@ -20,7 +20,7 @@ import idc_nb
 from idc_nb.captioner import SHIPPED
 from idc_nb.demo import machine
 from idc_nb.lab.files import read_json, write_json
-from idc_nb.lab.recipe import DEMO
+from idc_nb.lab.recipe import PLAIN
 from idc_nb.lab.rival_runs import RIVAL_TRAINING, rival_data, say_pairs, train_rival
 from idc_nb.lab.store import extract_features
 from idc_nb.pairs import read_clevr_change
@@ -73,7 +73,7 @@ def ask_shipped_model() -> list:  # of dicts, one a pair
 
 def ask_rival(name: str) -> list:  # a sentence for each of the `real_triplets`
     "What a system of `make rivals` says, trained with seed 0 at full jitter."
-    folder = ROOT / 'runs' / f'rivals_{DEMO.name}' / f'{name}_1_0'
+    folder = ROOT / 'runs' / f'rivals_{PLAIN.name}' / f'{name}_1_0'
     if not (folder / 'said.jsonl').exists():  # not trained, or not to its end
         print(f'{folder} holds no finished run of `make rivals`: the recorded sentences are kept')
         return [answer['rival'] for answer in read_json(KEPT)['answers']]
