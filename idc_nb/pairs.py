@@ -147,10 +147,10 @@ def read_more_pairs(
     triplets = []
     for i in _read_ids(root, split):
         record = get_key(scenes, image_path(root, 'before', i).name, root / 'scenes.json')
-        for first, second, kind, said in more_pairs(record, np.random.default_rng([seed, i])):
-            if first in pictures and second in pictures:
-                img1, img2 = image_path(root, first, i), image_path(root, second, i)
-                name = f'{first}_{second}_{i:06d}'
-                kind = kind or DISTRACTOR  # None: nothing changed
-                triplets.append(Triplet(name, str(img1), str(img2), tuple(said), kind))
+        rng = np.random.default_rng([seed, i])
+        for first, second, kind, said in more_pairs(record, rng, pictures):
+            img1, img2 = image_path(root, first, i), image_path(root, second, i)
+            name = f'{first}_{second}_{i:06d}'
+            kind = kind or DISTRACTOR  # None: nothing changed
+            triplets.append(Triplet(name, str(img1), str(img2), tuple(said), kind))
     return triplets

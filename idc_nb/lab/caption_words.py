@@ -9,11 +9,16 @@ __all__ = ['tidy', 'tokens', 'bag', 'clauses', 'sample_captions', 'sample_bird_c
 # %% ../../nbs/lab/09_caption_words.ipynb #40617891
 import re
 from collections import Counter
+from functools import lru_cache
 import numpy as np
 from ..world.language import SAME, pick_word, write_captions
 from ..world.scenes import CHANGES, change, jitter, sample_scene
 
 # %% ../../nbs/lab/09_caption_words.ipynb #0afd10a2
+_ASKED_AGAIN = lru_cache(1 << 16)  # of these captions
+
+
+@_ASKED_AGAIN
 def tidy(caption: str) -> str:  # one line, lower case, 'animal1' for 'Animal 1'
     "A caption in its simplest spelling."
     one_line = ' '.join(caption.lower().split())
@@ -25,6 +30,7 @@ def tokens(caption: str) -> list:  # of str: words and numbers, without punctuat
     return re.findall(r'[a-z0-9]+', tidy(caption))
 
 
+@_ASKED_AGAIN
 def bag(caption: str) -> str:  # the words in alphabetical order
     "The same text for all captions with the same words."
     return ' '.join(sorted(tokens(caption)))

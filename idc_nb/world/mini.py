@@ -189,13 +189,16 @@ _OFFICIAL = ('before', 'after'), ('before', 'distractor')
 def more_pairs(
     record: dict,  # one entry of scenes.json
     rng,
+    pictures=tuple(FOLDERS),  # those that were made
 ) -> list:  # of (first, second, kind or None, [six captions])
-    "The ten pairs of a record beyond the official two, with sentences that are true of them."
+    "The pairs of its pictures beyond the official two, with sentences that are true of them."
     scenes = {which: from_dict(record[which]) for which in FOLDERS}
     pairs = []
     for first, second in permutations(FOLDERS, 2):
-        if (first, second) not in _OFFICIAL:
-            c = find_change(scenes[first], scenes[second])
-            said = write_captions(scenes[first], scenes[second], rng)
+        if first not in pictures or (first, second) in _OFFICIAL:
+            continue
+        c = find_change(scenes[first], scenes[second])
+        said = write_captions(scenes[first], scenes[second], rng)
+        if second in pictures:  # else they were drawn so that the next sentences stay the same
             pairs.append((first, second, c and c.kind, said))
     return pairs

@@ -9,6 +9,7 @@ __all__ = ['COLORS', 'SHAPES', 'MATERIALS', 'SIZES', 'CHANGES', 'FLOOR', 'MIN_GA
 
 # %% ../../nbs/world/00_scenes.ipynb #c5c33831
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 import numpy as np
 
 # %% ../../nbs/world/00_scenes.ipynb #e763925c
@@ -113,6 +114,7 @@ def from_dict(d: dict) -> Scene:  # inverse of `to_dict`
     return Scene(things, Camera(**_with_tuples(d['camera'])), Light(**_with_tuples(d['light'])))
 
 # %% ../../nbs/world/00_scenes.ipynb #37703d2e
+@lru_cache(64)  # who asks about one pair of things asks about others
 def directions(camera: Camera) -> dict:  # {'left'|'right'|'front'|'behind': unit vector (2,)}
     "The four directions on the floor as seen from the camera."
     behind = np.subtract(camera.target, camera.position)[:2]
