@@ -57,6 +57,7 @@ FURTHER_ROWS = dict(
     no_encoder_no_gic=dict(ABLATION_ROWS['no_encoder'], gic=None),
     no_judging_no_gic=dict(ABLATION_ROWS['no_judging'], gic=None),
     none_no_matcher=dict(tasks={}, model=dict(noise=0.15, matcher=False)),
+    mvcl_no_matcher=dict(tasks=dict(mvcl=1), model=dict(noise=0.15, matcher=False)),
     mlm_mvcl_fda_no_matcher=dict(model=dict(noise=0.15, matcher=False)),
     moved=dict(model=dict(noise=0.15, single_layers=0, pair_layers=0, cross_layers=4)),
 )
@@ -160,6 +161,7 @@ FURTHER_STEPS = {
     'leave out the judging, no GIC': ('mlm_mvcl_fda_no_gic', 'no_judging_no_gic'),
     'start as a matcher': ('none_no_matcher', 'none'),
     'all three tasks, no matcher': ('none_no_matcher', 'mlm_mvcl_fda_no_matcher'),
+    'MVCL alone, no matcher': ('none_no_matcher', 'mvcl_no_matcher'),
     'start as a matcher, all tasks': ('mlm_mvcl_fda_no_matcher', 'mlm_mvcl_fda'),
     'move the encoder': ('mlm_mvcl_fda', 'moved'),
 }
@@ -178,11 +180,13 @@ def chosen_chances(out: dict) -> list:  # out: of `ablation`; two names, the bet
 
 def row_differences(out: dict, changed) -> dict:  # step -> its rows and `difference`
     """All steps of `STORY`, `FURTHER_STEPS` and `CHANCES` whose rows have a seed in common, then
-    the chosen chances with the seeds that did not choose them."""
+    the chosen chances and the hint with seeds that had no part in the choice."""
     steps = STORY | FURTHER_STEPS | {f'none or {row}': ('none', row) for row in CHANCES}
     fresh = {row: [r for r in runs if r['seed'] >= 2] for row, runs in out['rows'].items()}
     asked = [(step, pair, out['rows']) for step, pair in steps.items()]
     asked += [(f'chosen: {row}', ('none', row), fresh) for row in chosen_chances(out)]
+    hint = 'all three tasks, no matcher'
+    asked.append((f'fresh seeds: {hint}', FURTHER_STEPS[hint], fresh))
     found = {}
     for step, (a, b), rows in asked:
         if {r['seed'] for r in rows.get(a, ())} & {r['seed'] for r in rows.get(b, ())}:
