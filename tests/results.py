@@ -33,7 +33,7 @@ from idc_nb.lab.bird_recipe import RECIPES
 from idc_nb.lab.expansion_runs import expansion_recipe
 from idc_nb.lab.files import json_form, read_json
 from idc_nb.lab.loop import say_time
-from idc_nb.lab.recipe import CHECKPOINT, DEMO
+from idc_nb.lab.recipe import CHECKPOINT, DEMO, PLAIN
 from idc_nb.lab.rival_runs import BIRD_ROWS, BIRD_TRAINING, JITTERS, OWN, OWN_BIRDS
 from idc_nb.lab.rival_runs import PHOTO_TRAINING, RIVAL_TRAINING
 from idc_nb.lab.tables import PUBLISHED_EXPANSION
@@ -187,7 +187,7 @@ def recorded_and_code(file: str, content) -> list:  # of (field, recorded, what 
         wanted = dict(data=DATA, further=FURTHER_DATA, training=recipe)
         return [(f'settings/{k}', settings[k], x) for k, x in wanted.items()]
     if file == 'rivals.json':
-        about = dict(training=vars(RIVAL_TRAINING), recipe=DEMO.name)
+        about = dict(training=vars(RIVAL_TRAINING), recipe=PLAIN.name)
         wanted = dict(
             systems=about, birds=dict(pairs=vars(BIRD_TRAINING), photos=vars(PHOTO_TRAINING))
         )

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from idc_nb.captioner import get_captioner
-from idc_nb.lab.cases import choose_cases, claims_of, count_errors, judge_pairs, measure_cases
+from idc_nb.lab.cases import choose_cases, claims_of, count_errors
+from idc_nb.lab.cases import judge_pairs, measure_cases, said_by
 from idc_nb.lab.files import read_json
 from idc_nb.lab.playground import change_thing, turn_camera, values_of
 from idc_nb.lab.sentence_files import write_records
@@ -88,11 +89,12 @@ def test_a_rival_stands_beside_us(tmp_path):
         dict(id=t.id, references=list(t.captions), candidate='it moved', kind=t.kind) for t in TEST
     ]
     write_records(tmp_path / 'said.jsonl', said)
-    out = measure_cases(get_captioner(), lesson_data(), rival=tmp_path / 'said.jsonl')
+    theirs = said_by(tmp_path, {})
+    out = measure_cases(get_captioner(), lesson_data(), theirs=theirs)
     assert {case['rival'] for case in out['cases']} == {'it moved'}
-    assert {case['rival'] for case in measure_cases(get_captioner(), lesson_data())['cases']} == {
-        None
-    }
+    alone = measure_cases(get_captioner(), lesson_data())
+    assert {case['rival'] for case in alone['cases']} == {None}
+    assert said_by(tmp_path / 'no run', {'a': 'kept'}) == {'a': 'kept'}
 
 
 def test_a_scene_without_room_stays_as_it_is():

@@ -17,7 +17,7 @@ from ..expansion import bird_verdicts, expansion_data
 from .bird_recipe import Birds, read_birds
 from .files import project_data, read_json, write_json
 from .readers import BIRDS
-from .recipe import DEMO, prepare
+from .recipe import DEMO, PLAIN, prepare
 from .runs import caption_triplets, machine, scenes_of
 from .sentence_files import pair_number, read_records
 from .store import made_store
@@ -191,7 +191,7 @@ def measure_bird_cases(
     said = {t.id: sentence for t, (sentence, _) in zip(birds.test, answers)}
     cases = []
     for rank, row in choose_cases(judge_birds(said, birds)):
-        rivals = {name: theirs[row['id']] for name, theirs in of_row.items() if theirs}
+        rivals = {name: theirs[row['id']] for name, theirs in of_row.items() if row['id'] in theirs}
         cases.append(row | dict(rank=rank, score=round(row['score'], 3), rivals=rivals))
     return cases
 
@@ -201,13 +201,13 @@ def measure_cases(
     root,  # folder of made data
     split: str = 'test',
     n: int = 800,  # pairs
-    rival=None,  # file with the records of what a rival said of the same pairs
+    theirs: dict = {},  # id of a pair -> what a rival said of it
 ) -> dict:  # cases, errors, pairs
     "The chosen cases and the tables of errors of a captioner."
     triplets, scenes = read_clevr_change(root, split)[:n], read_json(Path(root) / 'scenes.json')
     said = caption_triplets(captioner, triplets, made_store(root))
     rows = judge_pairs(said, triplets, scenes)
-    theirs, cases = said_by(rival), []
+    cases = []
     for rank, row in choose_cases(rows):
         kept = {k: row[k] for k in ('id', 'kind', 'sentence', 'reference', 'true', 'wrong')}
         kept |= dict(rank=rank, score=round(row['score'], 3), rival=theirs.get(row['id']))
@@ -215,10 +215,13 @@ def measure_cases(
     return dict(cases=cases, errors=count_errors(rows, triplets, scenes), pairs=len(triplets))
 
 
-def said_by(rival) -> dict:  # records of what a rival said: a file, or None -> {id: sentence}
-    "Nothing, if there is no file."
-    found = rival and Path(rival).exists()
-    return {r['id']: r['candidate'] for r in read_records(rival)} if found else {}
+def said_by(
+    run,  # folder of a rival's run
+    kept: dict,  # what is known where there is no such run
+) -> dict:  # {id of a pair: sentence}
+    "What a rival said of the test pairs."
+    path = Path(run) / 'said.jsonl'
+    return {r['id']: r['candidate'] for r in read_records(path)} if path.exists() else kept
 
 
 def main(argv=None):
@@ -229,17 +232,21 @@ def main(argv=None):
     args = parser.parse_args(argv)
     project, (root, _, _) = project_data().parent, prepare(DEMO)
     captioner = get_captioner(args.model)
-    runs = project / 'runs'
-    said = runs / f'rivals_{DEMO.name}' / f'{args.rival}_1_0' / 'said.jsonl'
-    out = measure_cases(captioner, root, rival=said)
-    folders = {row: runs / 'rivals_birds' / f'{row}_0' for row in BIRD_RIVALS}
-    of_row = {row: said_by(folder / 'said.jsonl') for row, folder in folders.items()}
+    runs, path = project / 'runs', project / 'results' / 'cases.json'
+    old = read_json(path) if path.exists() else dict(cases=[], birds=[], settings={})
+    same = old['settings'].get('rival') == args.rival
+    kept = {case['id']: case['rival'] for case in old['cases'] if same}
+    said = said_by(runs / f'rivals_{PLAIN.name}' / f'{args.rival}_1_0', kept)
+    out, of_row = measure_cases(captioner, root, theirs=said), {}
+    for row in BIRD_RIVALS:
+        kept = {case['id']: case['rivals'][row] for case in old['birds'] if row in case['rivals']}
+        of_row[row] = said_by(runs / 'rivals_birds' / f'{row}_0', kept)
     birds = read_birds(expansion_data(), nab=False)
     out['birds'] = measure_bird_cases(get_captioner('mini_birds'), birds, of_row)
     about = dict(model=Path(args.model).name, trained=captioner.about.get('date'))
     out['settings'] = about | dict(rival=args.rival, data_seed=DEMO.data_seed)
     out |= dict(machine=machine(), date=str(datetime.date.today()))
-    write_json(project / 'results' / 'cases.json', out, indent=1)
+    write_json(path, out, indent=1)
     print(f'{len(out["cases"])} cases of {out["pairs"]} pairs -> results/cases.json')
 
 
