@@ -58,7 +58,7 @@ checkpoint: $(INSTALLED)  ## train and pack the checkpoint that ships with the p
 ablation: $(INSTALLED)  ## the ablation: ROWS (all), SEEDS seeds each -> results/ablation.json (hours, resumable)
 	$(RUN) -m idc_nb.lab.ablation_runs --seeds $(SEEDS) $(if $(ROWS),--rows $(ROWS))
 
-expansion: $(INSTALLED)  ## the four rows on what captions and labels of single photos add, SEEDS runs each (minutes a run, resumable)
+expansion: $(INSTALLED)  ## the rows on what captions and labels of single photos add, SEEDS runs each (minutes a run, resumable)
 	$(RUN) -m idc_nb.lab.expansion_runs --seeds $(SEEDS)
 
 expansion-curve: $(INSTALLED)  ## with and without captions of single photos at fewer and more described pairs (minutes a run, resumable)

@@ -57,7 +57,6 @@ FURTHER_ROWS = dict(
     no_encoder_no_gic=dict(ABLATION_ROWS['no_encoder'], gic=None),
     no_judging_no_gic=dict(ABLATION_ROWS['no_judging'], gic=None),
     none_no_matcher=dict(tasks={}, model=dict(noise=0.15, matcher=False)),
-    mvcl_no_matcher=dict(tasks=dict(mvcl=1), model=dict(noise=0.15, matcher=False)),
     mlm_mvcl_fda_no_matcher=dict(model=dict(noise=0.15, matcher=False)),
     moved=dict(model=dict(noise=0.15, single_layers=0, pair_layers=0, cross_layers=4)),
 )
@@ -161,7 +160,6 @@ FURTHER_STEPS = {
     'leave out the judging, no GIC': ('mlm_mvcl_fda_no_gic', 'no_judging_no_gic'),
     'start as a matcher': ('none_no_matcher', 'none'),
     'all three tasks, no matcher': ('none_no_matcher', 'mlm_mvcl_fda_no_matcher'),
-    'MVCL alone, no matcher': ('none_no_matcher', 'mvcl_no_matcher'),
     'start as a matcher, all tasks': ('mlm_mvcl_fda_no_matcher', 'mlm_mvcl_fda'),
     'move the encoder': ('mlm_mvcl_fda', 'moved'),
 }

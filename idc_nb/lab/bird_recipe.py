@@ -57,6 +57,10 @@ _slower = dict(lr=1.5e-3, warmup=150, mirrored=0.5)
 RECIPES = dict(
     paper_birds=(preset('paper_cub'), preset('paper_birds')),
     tiny=(_tiny_cub, _tiny_birds),
+    pairs=(  # its first stage twice: single photos, then two at a time; as many steps in all
+        replace(_tiny_cub, gic=replace(_tiny_cub.gic, steps=900)),
+        replace(_tiny_birds, finetune=replace(_tiny_birds.finetune, steps=1700)),
+    ),
     checkpoint=(  # read with all described pairs and with further data
         replace(_tiny_cub, model=_larger, gic=replace(_tiny_cub.gic, steps=1301, **_slower)),
         replace(
@@ -80,7 +84,6 @@ class Birds:
     test: list  # of `Triplet`
     cub: list  # of `Photo` with captions; [] leaves them out
     nab: list  # of `Photo` with labels; [] leaves them out
-    paired: bool = False  # read the photos of `cub` two at a time (`photo_pairs`)?
 
     def vocab(self) -> Vocab:  # of all that is trained on
         return Vocab.build(c for x in (*self.train, *self.cub) for c in x.captions)
@@ -252,12 +255,13 @@ def learn_words(
     recipe: tuple,  # one of `RECIPES` that has a `gic`
     folder,  # for checkpoints
     seed: int = 0,
+    paired: bool = False,  # read the photos with captions two at a time (`photo_pairs`)?
 ) -> DifferenceModel:
     "Our first stage: captions of photos or of pairs, in turn with labels."
     first, p = recipe
     c = replace(first.gic, seed=seed)
     options = dict(seed=seed, captions=c.captions, max_len=first.max_len, mirrored=c.mirrored)
-    if birds.cub and not birds.paired:
+    if birds.cub and not paired:
         batches = PhotoBatches(birds.cub, birds.store, vocab, c.batch, c.steps, **options)
     else:
         pairs = photo_pairs(birds.cub) if birds.cub else birds.train
@@ -295,6 +299,7 @@ def train_birds(
     recipe: tuple,  # one of `RECIPES`
     folder,  # for the checkpoints of all stages
     seed: int = 0,
+    paired: bool = False,  # with captions of photos: a stage that reads them two at a time?
 ) -> Captioner:
     "All stages; each keeps its checkpoints in `folder` and goes on from them."
     first, p = recipe
@@ -305,6 +310,8 @@ def train_birds(
         model = learn_pairs(model, birds, vocab, p, folder / 'pairs', seed)
     elif birds.cub or birds.nab:
         model = learn_words(model, birds, vocab, recipe, folder / 'words', seed)
+        if paired:
+            model = learn_words(model, birds, vocab, recipe, folder / 'pairs', seed, paired=True)
     else:  # as many steps in all
         steps = first.gic.steps + p.finetune.steps
         p = replace(p, finetune=replace(p.finetune, steps=steps))

@@ -36,7 +36,6 @@ def _birds_of(row, annotated, recipe):
         further = make_mini_birds(project_data() / 'expansion_further', **FURTHER_DATA)
     use = EXPANSION_ROWS.get(row, EXPANSION_ROWS['b2w_cub'])
     birds = read_birds(root, annotated, **use, further=further)
-    birds.paired = row == PAIRED_ROW
     if row in SPECIES_ROWS:
         shown = species_of(root, [photo.path for photo in birds.cub])
         halves = zip(birds.cub, map(half_of, shown))
@@ -75,14 +74,16 @@ def run_row(
     row: str,  # one of `EVERY_BIRD_ROW`
     seed: int,
     annotated: 'int|None' = ANNOTATED,  # described training pairs; None: all
-    recipe: str = 'tiny',  # one of `RECIPES`
+    recipe: str = '',  # one of `RECIPES`; '': that of the row
 ) -> tuple:  # what is kept of the run, Captioner, {id: paragraph} of the test pairs
     "One row of the table with one seed. A run that was stopped goes on."
+    paired = row == PAIRED_ROW
+    recipe = recipe or ('pairs' if paired else 'tiny')
     birds, seconds = _birds_of(row, annotated, recipe), {}
     runs = project_data().parent / 'runs' / 'expansion'
     folder = runs / f'{recipe}_{row}_{annotated}_{seed}'
     with clock(folder / 'seconds.json', seconds, 'training'):  # over all starts
-        c = train_birds(birds, RECIPES[recipe], folder, seed)
+        c = train_birds(birds, RECIPES[recipe], folder, seed, paired)
     said = caption_share(c.model, c.vocab, birds.test, birds.store, max_len=c.about['max_len'])
     sizes = dict(annotated=len(birds.train), photos=len(birds.cub), labelled=len(birds.nab))
     settings = dict(row=row, recipe=recipe, data=DATA, **sizes)
