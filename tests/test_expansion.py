@@ -29,7 +29,9 @@ def test_the_runs_at_all_sizes_were_asked_about_the_same_pairs():
 
 @pytest.mark.parametrize('out', [CURVE, EXPANSION])
 def test_the_numbers_of_the_pairs_give_the_score_of_the_run(out):
-    for run in (run for runs in out['rows'].values() for run in runs):
+    for run in (
+        run for g in ('rows', 'paired') for runs in out.get(g, {}).values() for run in runs
+    ):
         of = pair_numbers(run)
         assert {len(x) for x in of.values()} == {150}
         assert (of['right'] <= of['total']).all()
@@ -42,3 +44,16 @@ def test_the_shipped_model_has_the_columns_of_the_rivals():
     scores = json.loads((RESULTS / 'checkpoint_birds.json').read_text())['scores']
     rivals = json.loads((RESULTS / 'rivals.json').read_text())['birds']
     assert scores.keys() - {'exchanged'} == rivals['ours'][0]['scores'].keys()
+
+
+def test_photos_in_pairs_teach_which_bird_is_animal1():
+    runs = EXPANSION['paired']['cub_pairs']
+    assert [(r['seed'], r['settings']['recipe']) for r in runs] == [(i, 'pairs') for i in (0, 1, 2)]
+    for run, single in zip(runs, EXPANSION['rows']['b2w_cub']):
+        right, total, exchanged = (
+            sum(map(int, run[name].split())) for name in ('right', 'total', 'exchanged')
+        )
+        assert run['settings']['annotated'] == single['settings']['annotated']
+        assert run['settings']['photos'] == single['settings']['photos']
+        assert run['scores']['truth'] > single['scores']['truth'] + 10
+        assert right - exchanged > 0.25 * total
