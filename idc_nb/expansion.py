@@ -88,7 +88,7 @@ SPECIES_ROWS = dict(cub_even=0, cub_odd=1)
 PAIRED_ROW = 'cub_pairs'  # its photos are read two at a time (lab/19)
 DATA = dict(n_pairs=1500, per_species_cub=20, per_species_nab=20, seed=0)
 #: Further data of the recipe `checkpoint`.
-FURTHER_DATA = dict(n_pairs=6000, per_species_cub=60, per_species_nab=1, seed=2)
+FURTHER_DATA = dict(n_pairs=9000, per_species_cub=90, per_species_nab=1, seed=2)
 ANNOTATED = 250
 
 

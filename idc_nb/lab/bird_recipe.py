@@ -52,22 +52,33 @@ _tiny_birds = _tiny(
     select_after=0,
 )
 _larger = _tiny_cub.model | dict(dim=128, ff=256, cross_layers=3)
-_slower = dict(lr=1.5e-3, warmup=150, mirrored=0.5)
-#: Name -> (settings of the first stage, settings of stage 2 and of fine-tuning).
+
+
+def _long(steps, batch, captions):  # a stage of the model that comes with the package
+    return TrainConfig(steps, batch, 1.5e-3, warmup=150, captions=captions, mirrored=0.5)
+
+
+#: Name -> (settings of the first stage, settings of the later ones). A `gic` of the second part
+#: is a stage between the two, which reads photos two at a time.
 RECIPES = dict(
     paper_birds=(preset('paper_cub'), preset('paper_birds')),
     tiny=(_tiny_cub, _tiny_birds),
-    pairs=(  # its first stage twice: single photos, then two at a time; as many steps in all
+    pairs=(  # as many steps in all
         replace(_tiny_cub, gic=replace(_tiny_cub.gic, steps=900)),
-        replace(_tiny_birds, finetune=replace(_tiny_birds.finetune, steps=1700)),
+        replace(
+            _tiny_birds,
+            gic=TrainConfig(900, 16, 2e-3, captions=2),
+            finetune=replace(_tiny_birds.finetune, steps=1700),
+        ),
     ),
     checkpoint=(  # read with all described pairs and with further data
-        replace(_tiny_cub, model=_larger, gic=replace(_tiny_cub.gic, steps=1301, **_slower)),
+        replace(_tiny_cub, model=_larger, gic=_long(1500, 48, 3)),
         replace(
             _tiny_birds,
             model=_larger,
-            finetune=replace(_tiny_birds.finetune, steps=2551, **_slower),
-            validate_every=2551,  # at the end
+            gic=_long(2500, 32, 2),
+            finetune=_long(5000, 32, 2),
+            validate_every=5000,  # at the end
         ),
     ),
 )
@@ -259,14 +270,14 @@ def learn_words(
 ) -> DifferenceModel:
     "Our first stage: captions of photos or of pairs, in turn with labels."
     first, p = recipe
-    c = replace(first.gic, seed=seed)
+    c = replace((p if paired else first).gic, seed=seed)
     options = dict(seed=seed, captions=c.captions, max_len=first.max_len, mirrored=c.mirrored)
     if birds.cub and not paired:
         batches = PhotoBatches(birds.cub, birds.store, vocab, c.batch, c.steps, **options)
     else:
-        pairs = paired_photos(birds.cub) if birds.cub else birds.train
-        options |= dict(captions=p.finetune.captions, max_len=p.max_len)
-        batches = PairBatches(pairs, birds.store, vocab, p.finetune.batch, c.steps, **options)
+        pairs, of_pairs = (paired_photos(birds.cub), c) if paired else (birds.train, p.finetune)
+        options |= dict(captions=of_pairs.captions, max_len=p.max_len)
+        batches = PairBatches(pairs, birds.store, vocab, of_pairs.batch, c.steps, **options)
     classes = len({x.label for x in birds.nab})
     if classes:
         labels = ClassPairs(birds.nab, birds.store, p.finetune.batch, c.steps, seed)
@@ -299,7 +310,6 @@ def train_birds(
     recipe: tuple,  # one of `RECIPES`
     folder,  # for the checkpoints of all stages
     seed: int = 0,
-    paired: bool = False,  # with captions of photos: a stage that reads them two at a time?
 ) -> Captioner:
     "All stages; each keeps its checkpoints in `folder` and goes on from them."
     first, p = recipe
@@ -310,7 +320,7 @@ def train_birds(
         model = learn_pairs(model, birds, vocab, p, folder / 'pairs', seed)
     elif birds.cub or birds.nab:
         model = learn_words(model, birds, vocab, recipe, folder / 'words', seed)
-        if paired:
+        if birds.cub and p.gic:
             model = learn_words(model, birds, vocab, recipe, folder / 'pairs', seed, paired=True)
     else:  # as many steps in all
         steps = first.gic.steps + p.finetune.steps

@@ -77,13 +77,12 @@ def run_row(
     recipe: str = '',  # one of `RECIPES`; '': that of the row
 ) -> tuple:  # what is kept of the run, Captioner, {id: paragraph} of the test pairs
     "One row of the table with one seed. A run that was stopped goes on."
-    paired = row == PAIRED_ROW
-    recipe = recipe or ('pairs' if paired else 'tiny')
+    recipe = recipe or ('pairs' if row == PAIRED_ROW else 'tiny')
     birds, seconds = _birds_of(row, annotated, recipe), {}
     runs = project_data().parent / 'runs' / 'expansion'
     folder = runs / f'{recipe}_{row}_{annotated}_{seed}'
     with clock(folder / 'seconds.json', seconds, 'training'):  # over all starts
-        c = train_birds(birds, RECIPES[recipe], folder, seed, paired)
+        c = train_birds(birds, RECIPES[recipe], folder, seed)
     said = caption_share(c.model, c.vocab, birds.test, birds.store, max_len=c.about['max_len'])
     sizes = dict(annotated=len(birds.train), photos=len(birds.cub), labelled=len(birds.nab))
     settings = dict(row=row, recipe=recipe, data=DATA, **sizes)

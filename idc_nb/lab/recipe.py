@@ -80,10 +80,10 @@ DEMO = replace(
 CHECKPOINT = replace(
     PLAIN,
     name='checkpoint',
-    n_scenes=14_000,
-    model=dict(noise=0.15, dim=128, ff=256, cross_layers=3, pair_layers=2),
+    n_scenes=48_190,  # 40,960 of them in the train split
+    model=dict(noise=0.15, dim=160, heads=5, ff=320, cross_layers=3, pair_layers=2),
     gic=replace(PLAIN.gic, steps=7000, batch=96),
-    finetune=replace(TINY.finetune, steps=35_000, batch=96, warmup=2000),
+    finetune=replace(TINY.finetune, steps=31_400, batch=96, warmup=2000),
     judge_steps=1000,
     tasks={},
     gic_share=0.15,
