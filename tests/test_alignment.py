@@ -173,20 +173,18 @@ def pointing(row, i=0, measure='gradient'):  # i: 0 the model, 1 chance, 2 untra
             'changed thing: not any thing',
         ),
         (
-            pointing('other thing') <= pointing('other thing', measure='a thing at random'),
-            'The other thing is found no more often than by a random thing',
+            pointing('other thing') > 3 * pointing('other thing', measure='a thing at random'),
+            'other thing: not any thing',
         ),
         (
-            round(pointing('changed thing')) == 60 and round(pointing('changed thing', 1)) == 2,
-            '60 in 100, where chance is 2',
+            [round(pointing(row)) for row in ('changed thing', 'other thing')] == [80, 61]
+            and round(pointing('changed thing', 1)) == 2
+            and round(pointing('other thing', measure='a thing at random')) == 19,
+            '80 in 100, where chance is 2, and 61, where a random thing has 19',
         ),
         (
-            [round(pointing(name)) for name in NAME] == [66, 64, 38, 18],
-            'Within a name the first words point best: 66, 64, 38, 18',
-        ),
-        (
-            sorted(NAME, key=lambda name: -KEPT['blanking']['gradient'][name][0]) == NAME,
-            'The test of cause shows the same order',
+            [round(pointing(name)) for name in NAME] == [70, 74, 76, 78],
+            'Within a name the later words point no worse: 70, 74, 76, 78',
         ),
         (
             KEPT['blanking']['gradient']['changed thing'][0]
@@ -207,16 +205,13 @@ def pointing(row, i=0, measure='gradient'):  # i: 0 the model, 1 chance, 2 untra
             'Relations look at their two things',
         ),
         (
-            10 * pointing('all layers', 1)
-            < pointing('all layers', measure='cosine')
-            < pointing('all layers'),
-            'The cosine finds things, too, but less often',
+            pointing('all layers', measure='cosine') < 2 * pointing('all layers', 1),
+            'The cosine knows nothing of words',
         ),
         (
-            40 < KEPT['blanking']['gradient']['all words'][0] < 50,
-            'Without four cells nearly half of the words change',
+            [round(x) for x in KEPT['blanking']['gradient']['all words']] == [63, 8],
+            'Without four cells 63 in 100 words change, without four random ones 8',
         ),
-        (KEPT['blanking']['gradient']['all words'][1] < 20, 'Without four random cells few do'),
         (KEPT['second_image']['color']['color'] < 40, 'An old colour: mostly in the first image'),
         (KEPT['second_image']['new value']['color'] > 60, 'A new colour: mostly in the second'),
     ],
