@@ -129,11 +129,12 @@ def make_checkpoint(
     device: str = '',  # 'cuda': all data there, each step a CUDA graph (lab/46_on_device)
 ):
     "Train with the large recipe, pack the captioner, and write results/checkpoint.json."
-    train_with, options = train_recipe, all_cores(recipe.finetune.batch)
+    there = dict(device=device) if device else {}  # features and steps on the device
     if device:
         check_device(device)  # before the data are made
-        train_with, options = train_on_device, dict(device=device)
-    root, store, _ = prepare(recipe)
+    root, store, _ = prepare(recipe, **there)
+    train_with = train_on_device if device else train_recipe
+    options = there or all_cores(recipe.finetune.batch)
     captioner, seconds = train_with(recipe, root, store, seed, run_folder(recipe, seed), **options)
     test, scenes = read_clevr_change(root, 'test'), read_json(root / 'scenes.json')
     said = run_folder(recipe, seed) / 'said'
