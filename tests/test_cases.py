@@ -136,8 +136,8 @@ def share(table, *columns):
         ),
         (
             all(
-                KEPT['errors']['claims']['shape']['wrong']
-                >= 2 * KEPT['errors']['claims'][a]['wrong']
+                KEPT['errors']['claims']['shape'].get('wrong', 0)
+                >= 2 * KEPT['errors']['claims'][a].get('wrong', 0)
                 for a in ('size', 'color', 'material')
             ),
             'a wrong attribute is mostly the shape',

@@ -81,6 +81,6 @@ def test_what_it_refuses(run_train, tmp_path, capsys):
 
 def test_a_share_of_a_recipe():
     small = on_device.share_of(CHECKPOINT, 0.01)
-    assert small.name == 'checkpoint_0.01' and small.n_scenes == 140
-    assert small.gic.steps == 70 and small.finetune.steps == 350 and small.judge_steps == 10
+    assert small.name == 'checkpoint_0.01' and small.n_scenes == 482
+    assert small.gic.steps == 70 and small.finetune.steps == 314 and small.judge_steps == 10
     assert on_device.share_of(CHECKPOINT, 1) is CHECKPOINT
