@@ -64,7 +64,7 @@ expansion: $(INSTALLED)  ## the rows on what captions and labels of single photo
 expansion-curve: $(INSTALLED)  ## with and without captions of single photos at fewer and more described pairs (minutes a run, resumable)
 	$(RUN) -m idc_nb.lab.expansion_runs --seeds $(SEEDS) --rows b2w b2w_cub --annotated 62 125 500
 
-checkpoint-birds: $(INSTALLED)  ## train and pack the checkpoint for birds (an hour, resumable)
+checkpoint-birds: $(INSTALLED)  ## train and pack the checkpoint for birds (hours, resumable)
 	$(RUN) -m idc_nb.lab.expansion_runs --checkpoint
 
 rivals: $(INSTALLED)  ## the systems of the paper's tables and ours, at three jitters, SEEDS seeds each -> results/rivals.json (many hours, resumable)
